@@ -1,0 +1,1 @@
+"""One thin file per subcommand: options in, methods called, one directory or table out."""

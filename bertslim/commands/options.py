@@ -1,0 +1,293 @@
+"""Options that several commands share, each declared once, and `--config` that saves them.
+
+A command groups them by taking a parameter whose type is one of the frozen dataclasses below;
+`command` spreads the dataclass's fields into the signature that Typer sees and hands the command
+the filled group.
+"""
+
+import functools
+import inspect
+import json
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from bertslim.console import Verbosity, verbosity
+from bertslim.errors import SettingsError, fault_list
+
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "fp32", "bf16"]
+
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="Checkpoint directory, hub name, or `-` to read the path from the pipe.",
+        show_default=False,
+    ),
+]
+TaskFile = Annotated[
+    Path,
+    typer.Option(
+        "--task",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="Task file (TOML): kind of task, data and metric.",
+        show_default=False,
+    ),
+]
+OptionalTaskFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--task",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="Task file (TOML): kind of task, data and metric.",
+        show_default=False,
+    ),
+]
+
+
+def read_config(context: typer.Context, path: Path | None) -> Path | None:
+    """Let a file of saved flags supply this command's options; flags on the command line win.
+
+    The file is TOML with one key per flag, or the `provenance.json` of an earlier step, whose
+    options are taken.
+    """
+    if path is None or context.resilient_parsing:
+        return path
+    given = {name.replace("-", "_"): value for name, value in _saved_flags(path).items()}
+    known = {p.name for p in context.command.params if p.name} - {"config", "help"}
+    if unknown := sorted(given.keys() - known):
+        names = ", ".join(name.replace("_", "-") for name in sorted(known))
+        raise SettingsError(
+            fault_list(f"{path} has options that this command lacks", unknown), f"known: {names}"
+        )
+    context.default_map = {**(context.default_map or {}), **given}
+    return path
+
+
+def _saved_flags(path: Path) -> dict[str, Any]:
+    try:
+        if path.suffix == ".json":
+            options = json.loads(path.read_text(encoding="utf-8"))["options"]
+            return {name: value for name, value in options.items() if value is not None}
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, json.JSONDecodeError, UnicodeDecodeError, KeyError) as error:
+        raise SettingsError(
+            f"--config {path} is not readable ({error})",
+            "give a TOML file of flags, or a provenance.json",
+        ) from error
+
+
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        is_eager=True,
+        callback=read_config,
+        help="Saved flags: a TOML file or an earlier `provenance.json`; flags given here win.",
+        rich_help_panel="Running",
+    ),
+]
+AsJson = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON object.", rich_help_panel="Running"),
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Say only errors.", rich_help_panel="Running")
+]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Say more.", rich_help_panel="Running")
+]
+DeviceOption = Annotated[
+    Device, typer.Option("--device", help="Where to compute.", rich_help_panel="Running")
+]
+Seed = Annotated[
+    int,
+    typer.Option("--seed", min=0, help="Seed of every random choice.", rich_help_panel="Running"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportOptions:
+    """Options of a command whose result is a table or a JSON object on stdout."""
+
+    config: Config = None
+    json: AsJson = False
+    quiet: Quiet = False
+    verbose: Verbose = False
+
+
+@dataclass(frozen=True, slots=True)
+class StepOptions:
+    """Options of a command that writes a checkpoint directory."""
+
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="Directory to write. By default a name beside the input.",
+            show_default=False,
+            rich_help_panel="Running",
+        ),
+    ] = None
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            "-f",
+            help="Replace an output that another request made.",
+            rich_help_panel="Running",
+        ),
+    ] = False
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            "-n",
+            help="Check everything, say what would be done, do nothing.",
+            rich_help_panel="Running",
+        ),
+    ] = False
+    config: Config = None
+    json: AsJson = False
+    quiet: Quiet = False
+    verbose: Verbose = False
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingOptions:
+    """Options of every command that trains."""
+
+    epochs: Annotated[
+        float, typer.Option("--epochs", min=0, help="Passes over the training data.")
+    ] = 3.0
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", min=1, help="Examples per optimisation step.")
+    ] = 32
+    accumulation: Annotated[
+        int,
+        typer.Option("--accumulation", min=1, help="Parts a batch is cut into to save memory."),
+    ] = 1
+    learning_rate: Annotated[
+        float, typer.Option("--learning-rate", min=0, help="Highest rate of AdamW.")
+    ] = 5e-5
+    weight_decay: Annotated[
+        float, typer.Option("--weight-decay", min=0, help="Decay of the weight matrices.")
+    ] = 0.01
+    warmup: Annotated[
+        float,
+        typer.Option("--warmup", min=0, max=1, help="Fraction of the steps that warm up."),
+    ] = 0.1
+    clip: Annotated[
+        float, typer.Option("--clip", min=0, help="Largest norm of the gradient; 0 for no limit.")
+    ] = 1.0
+    dropout: Annotated[
+        float,
+        typer.Option(
+            "--dropout",
+            min=0,
+            max=0.9,
+            help="Dropout while training. On a CPU it costs as much as the GEMMs beside it.",
+        ),
+    ] = 0.0
+    freeze_embeddings: Annotated[
+        bool, typer.Option("--freeze-embeddings", help="Leave the embedding tables as they are.")
+    ] = False
+    precision: Annotated[
+        Precision,
+        typer.Option("--precision", help="Arithmetic; auto is bf16 where the hardware has it."),
+    ] = "auto"
+    restart: Annotated[
+        bool,
+        typer.Option(
+            "--restart",
+            help="Forget an interrupted run instead of resuming it.",
+            rich_help_panel="Running",
+        ),
+    ] = False
+
+
+NOT_SAVED = frozenset(
+    {"output", "force", "dry_run", "config", "json", "quiet", "verbose", "restart"}
+)
+"""Options that say where and how to run, not what to make: a replay chooses them anew."""
+
+
+def command(
+    app: typer.Typer, name: str, *, examples: str
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a function as a subcommand, its option groups spread into single options.
+
+    Args:
+        app: Where the subcommand goes.
+        name: The subcommand's name.
+        examples: Shell lines shown below the options.
+    """
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(function, eval_str=True)
+        groups = {n: p.annotation for n, p in signature.parameters.items() if _is_group(p)}
+
+        @functools.wraps(function)
+        def spread(**values: Any) -> None:
+            _set_verbosity(values)
+            filled = {name: _fill(group, values) for name, group in groups.items()}
+            function(**values, **filled)
+
+        parameters = [p for n, p in signature.parameters.items() if n not in groups]
+        parameters += [p for group in groups.values() for p in _parameters(group)]
+        spread.__dict__["__signature__"] = signature.replace(
+            parameters=[p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
+        )
+        spread.__annotations__ = {p.name: p.annotation for p in parameters}
+        app.command(name, epilog=_example_block(examples))(spread)
+        return function
+
+    return decorate
+
+
+def replayable_options(context: typer.Context) -> dict[str, Any]:
+    """Return the options that make this command's result, JSON-able, as `--config` reads them."""
+    return {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in context.params.items()
+        if name not in NOT_SAVED and value is not None
+    }
+
+
+def _is_group(parameter: inspect.Parameter) -> bool:
+    return inspect.isclass(parameter.annotation) and is_dataclass(parameter.annotation)
+
+
+def _parameters(group: Any) -> list[inspect.Parameter]:
+    return list(inspect.signature(group, eval_str=True).parameters.values())
+
+
+def _fill(group: Any, values: dict[str, Any]) -> Any:
+    """Build the group from its fields, taking them out of the values."""
+    return group(**{field.name: values.pop(field.name) for field in fields(group)})
+
+
+def _set_verbosity(values: dict[str, Any]) -> None:
+    if values.get("quiet"):
+        verbosity.set(Verbosity.QUIET)
+    elif values.get("verbose"):
+        verbosity.set(Verbosity.VERBOSE)
+
+
+def _example_block(examples: str) -> str:
+    lines = inspect.cleandoc(examples).splitlines()
+    return "Examples:\n\n" + "\n\n".join(f"`{line}`" for line in lines)

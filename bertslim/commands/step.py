@@ -1,0 +1,197 @@
+"""How a step runs: known by its request, done once, written whole, announced on stdout."""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from bertslim.commands.options import StepOptions, replayable_options
+from bertslim.console import note, reserved_stdout
+from bertslim.errors import OutputExistsError, UpstreamError
+from bertslim.store import provenance
+from bertslim.store.checkpoint import Checkpoint
+from bertslim.store.digest import PROVENANCE, checkpoint_digest
+from bertslim.store.staging import (
+    RESUME,
+    explained_os_errors,
+    filled_stage,
+    forget,
+    locked_stage,
+    remove_stale_stages,
+    stage_path,
+)
+
+Work = Callable[[Path, Path], dict[str, Any]]
+"""Fills a directory, may keep what a resumed run needs in another, returns the step's report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one command asks for.
+
+    Attributes:
+        command: The subcommand.
+        settings: The options that determine the result, JSON-able.
+        inputs: Input checkpoints by role; `model` is the one whose lineage goes on.
+        data: Digest of each data set by role.
+        data_sources: Where the data lies, for people.
+        suffix: What the default output's name adds to the input's.
+        method_version: Raised when the same settings come to mean another result.
+    """
+
+    command: str
+    settings: dict[str, Any]
+    inputs: dict[str, Checkpoint]
+    suffix: str
+    data: dict[str, str] = field(default_factory=dict)
+    data_sources: dict[str, str] = field(default_factory=dict)
+    method_version: int = 1
+
+    def request(self) -> provenance.Request:
+        """Return the request, with the inputs as they are on disk now."""
+        inputs = {role: checkpoint_digest(c.path) for role, c in self.inputs.items()}
+        return provenance.Request(
+            self.command, self.method_version, self.settings, inputs, self.data
+        )
+
+    def default_output(self) -> Path:
+        """Return the directory to write when `-o` is not given: beside the input."""
+        path = self.inputs["model"].path.resolve()
+        return path.with_name(f"{path.name}-{self.suffix}")
+
+
+def read_source(value: str) -> str:
+    """Return MODEL as given, or, for `-`, the path that the command before this one printed.
+
+    Raises:
+        UpstreamError: If the pipe ends without a path.
+        typer.BadParameter: If standard input is a terminal.
+    """
+    if value != "-":
+        return value
+    if sys.stdin.isatty():
+        raise typer.BadParameter("'-' expects a path from a pipe, but stdin is a terminal")
+    line = sys.stdin.readline().strip()
+    if not line:
+        raise UpstreamError(
+            "the pipe ended without a checkpoint path",
+            "the command before this one failed; its message is above",
+        )
+    if not line.startswith("{"):
+        return line
+    try:
+        return str(json.loads(line)["path"])
+    except (json.JSONDecodeError, KeyError) as error:
+        raise UpstreamError(f'the pipe brought an object without "path": {line[:80]}') from error
+
+
+def run_step(
+    context: typer.Context, step: Step, options: StepOptions, work: Work, *, restart: bool = False
+) -> None:
+    """Run a step, or find it done; print the finished directory's path.
+
+    Args:
+        context: The command's context; its options go into the record.
+        step: What is asked for.
+        options: Where to, and how.
+        work: Does it, in a staged directory.
+        restart: Forget what an interrupted run left.
+
+    Raises:
+        OutputExistsError: If the directory holds something else.
+    """
+    output = options.output or step.default_output()
+    request = step.request()
+    stage = stage_path(output.resolve(), request.key)
+    done = _made_by(request.key, output)
+    if not done:
+        _refuse_to_overwrite(output, force=options.force)
+    if options.dry_run:
+        note(f"would {'keep' if done else 'write'} {output} (request {request.key[:12]})")
+        return
+    if rank() > 0:
+        if not done:
+            _assist(work, stage)
+        return
+    if not done:
+        if restart:
+            forget(stage)
+        with explained_os_errors(output):
+            done = _fill(context, step, request, stage, output, work)
+    if done:
+        note(f"{output} is up to date")
+    announce(output, request.key, as_json=options.json)
+
+
+def rank() -> int:
+    """Return this process's number among those that torchrun started; 0 when alone."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def announce(output: Path, key: str, *, as_json: bool) -> None:
+    """Print the one line that the next command reads."""
+    typer.echo(json.dumps({"path": str(output), "key": key}) if as_json else output)
+
+
+def _assist(work: Work, stage: Path) -> None:
+    """Take part in the computation of rank 0, which alone writes the result."""
+    with tempfile.TemporaryDirectory() as unused, reserved_stdout():
+        work(Path(unused), stage / RESUME)
+
+
+def _fill(
+    context: typer.Context,
+    step: Step,
+    request: provenance.Request,
+    stage: Path,
+    output: Path,
+    work: Work,
+) -> bool:
+    """Do the work unless another process did it while this one waited; return whether it did."""
+    with locked_stage(stage):
+        if _made_by(request.key, output):
+            stage.rmdir()
+            return True
+        remove_stale_stages(output.resolve(), keep=stage)
+        with filled_stage(stage, output.resolve()), reserved_stdout():
+            started = time.monotonic()
+            report = work(stage, stage / RESUME)
+            record = provenance.Provenance(
+                key=request.key,
+                request=request,
+                options=replayable_options(context),
+                sources={r: str(c.path) for r, c in step.inputs.items()} | step.data_sources,
+                report=report,
+                created=provenance.now(),
+                seconds=round(time.monotonic() - started, 3),
+                environment=provenance.environment(),
+                lineage=provenance.lineage_of(step.inputs["model"].path),
+            )
+            provenance.write_provenance(stage, record)
+    return False
+
+
+def _made_by(key: str, output: Path) -> bool:
+    record = provenance.read_record(output)
+    return record is not None and record["key"] == key
+
+
+def _refuse_to_overwrite(output: Path, *, force: bool) -> None:
+    """Only a finished bertslim output may be replaced, and only when asked."""
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return
+    if not (output / PROVENANCE).is_file():
+        raise OutputExistsError(
+            f"{output} exists and was not made by bertslim", "choose another place with -o"
+        )
+    if not force:
+        raise OutputExistsError(
+            f"{output} was made by another request", "pass --force to replace it, or choose -o"
+        )

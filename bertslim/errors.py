@@ -1,0 +1,75 @@
+"""The failures that bertslim expects, each with its exit code.
+
+* BertslimError               1   it did not work, and the message says why
+  * CheckpointError           1   not a checkpoint, or a broken one
+  * DataError                 1   a task file or data file that cannot be used
+  * TrainingError             1   a run that diverged
+  * SettingsError             2   options that contradict each other
+  * QualityError              3   it worked, but a bound was missed
+  * OutputExistsError         4   the output directory holds something else
+  * UpstreamError             5   "-" was given and the pipe brought nothing
+  * UnavailableError          6   this machine lacks what is needed
+
+Anything else that escapes is a bug and shows its traceback.
+"""
+
+from collections.abc import Sequence
+
+
+class BertslimError(Exception):
+    """An expected failure: one line for people, a hint with the cure, an exit code for scripts."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class CheckpointError(BertslimError):
+    """A directory that is not a checkpoint, or not a whole one."""
+
+
+class DataError(BertslimError):
+    """A task file or a data file that cannot be used as it is."""
+
+
+class TrainingError(BertslimError):
+    """A training run that cannot go on."""
+
+
+class SettingsError(BertslimError):
+    """Options that are impossible, alone or together."""
+
+    exit_code = 2
+
+
+class QualityError(BertslimError):
+    """The work was done, and the result misses a bound that was asked for."""
+
+    exit_code = 3
+
+
+class OutputExistsError(BertslimError):
+    """The output directory exists and was made by another request."""
+
+    exit_code = 4
+
+
+class UpstreamError(BertslimError):
+    """The command before this one in the pipe delivered nothing."""
+
+    exit_code = 5
+
+
+class UnavailableError(BertslimError):
+    """This machine lacks a device, a package or a CPU feature that was asked for."""
+
+    exit_code = 6
+
+
+def fault_list(title: str, faults: Sequence[str]) -> str:
+    """Put all faults into one message: a single one on the line, several as a list."""
+    if len(faults) == 1:
+        return f"{title}: {faults[0]}"
+    return f"{title}:\n" + "\n".join(f"  - {fault}" for fault in faults)

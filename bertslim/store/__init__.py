@@ -1,0 +1,1 @@
+"""The disk contract: what a checkpoint directory is, and how one comes into being whole."""

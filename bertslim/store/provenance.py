@@ -1,0 +1,137 @@
+"""`provenance.json`: what was asked, from what, with what result; written last."""
+
+import json
+import platform
+import sys
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from bertslim.errors import CheckpointError
+from bertslim.store.digest import PROVENANCE, settings_digest
+
+FORMAT = 1
+RECORDED_PACKAGES = ("bertslim", "torch", "transformers", "datasets", "accelerate", "onnx")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Everything that determines a step's result, and nothing else (no paths, times, devices).
+
+    Attributes:
+        command: The subcommand's name.
+        method_version: Raised when the same settings come to mean another result.
+        settings: The options that matter, JSON-able.
+        inputs: Digest of each input checkpoint, by role (`model`, `teacher`).
+        data: Digest of each data set, by role (`task`).
+    """
+
+    command: str
+    method_version: int
+    settings: dict[str, Any]
+    inputs: dict[str, str]
+    data: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """The request's identity: equal keys mean equal results."""
+        return settings_digest({"format": FORMAT, **asdict(self)})
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What `provenance.json` holds.
+
+    Attributes:
+        key: The request's key.
+        request: What was asked.
+        options: The command's options as given, replayable through `--config`.
+        sources: Where the inputs and the data lay, for people.
+        report: The step's own figures.
+        created: UTC time, ISO 8601.
+        seconds: Wall time of the step.
+        environment: Software and hardware.
+        lineage: The steps that made the input, oldest first, each without its own lineage.
+    """
+
+    key: str
+    request: Request
+    options: dict[str, Any]
+    sources: dict[str, str]
+    report: dict[str, Any]
+    created: str
+    seconds: float
+    environment: dict[str, str]
+    lineage: tuple[dict[str, Any], ...] = ()
+    format: int = FORMAT
+
+
+def environment() -> dict[str, str]:
+    """Describe the software and the machine of this process."""
+    packages = {name: found for name in RECORDED_PACKAGES if (found := _version(name))}
+    return {"python": platform.python_version(), **packages, "machine": machine_name()}
+
+
+def machine_name() -> str:
+    """Return the processor's name as the system gives it."""
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def now() -> str:
+    """Return the present time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def write_provenance(directory: Path, provenance: Provenance) -> None:
+    """Write the record: the last file of a stage."""
+    text = json.dumps(asdict(provenance), indent=2, ensure_ascii=False)
+    (directory / PROVENANCE).write_text(text + "\n", encoding="utf-8")
+
+
+def read_record(directory: Path) -> dict[str, Any] | None:
+    """Return the record of a finished step, or None where there is none.
+
+    Raises:
+        CheckpointError: If the record is not readable, or comes from a newer bertslim.
+    """
+    file = directory / PROVENANCE
+    if not file.is_file():
+        return None
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        found = record["format"]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{file} is not a provenance record ({error})") from error
+    if found > FORMAT:
+        raise CheckpointError(
+            f"{file} has format {found}, this bertslim reads up to {FORMAT}", "update bertslim"
+        )
+    return dict(record)
+
+
+def lineage_of(directory: Path) -> tuple[dict[str, Any], ...]:
+    """Return the steps that led to a checkpoint, oldest first, its own step included."""
+    record = read_record(directory)
+    if record is None:
+        return ()
+    own = {name: value for name, value in record.items() if name != "lineage"}
+    return (*record["lineage"], own)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def command_line() -> list[str]:
+    """Return the words this process was started with, for people to read."""
+    return sys.argv[1:]

@@ -1,0 +1,142 @@
+"""A directory appears whole or not at all: staged beside its target and renamed once."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from bertslim.errors import BertslimError
+
+RESUME = "resume"
+"""Subdirectory of a stage that holds what an interrupted run needs to go on."""
+
+
+def stage_path(final: Path, key: str) -> Path:
+    """Return where the directory grows until it is complete; the same request finds it again."""
+    return final.with_name(f".{final.name}.{key[:12]}.partial")
+
+
+@contextlib.contextmanager
+def filled_stage(stage: Path, final: Path) -> Iterator[None]:
+    """Let the caller fill the stage, then give it its final name in one rename.
+
+    On failure everything is removed, except a `resume` folder, which the next run of the same
+    request picks up. The caller holds the stage (`locked_stage`).
+
+    Args:
+        stage: The hidden directory, made by `locked_stage`.
+        final: The directory to make; an older one there is replaced.
+    """
+    _clear(stage)
+    try:
+        yield
+        shutil.rmtree(stage / RESUME, ignore_errors=True)
+        _sync(stage)
+        _replace(final, stage)
+    except BaseException:
+        _clear(stage)
+        if not (stage / RESUME).exists():
+            shutil.rmtree(stage, ignore_errors=True)
+        raise
+
+
+@contextlib.contextmanager
+def locked_stage(stage: Path) -> Iterator[None]:
+    """Hold the stage for this process alone; the kernel lets go of it however the process ends."""
+    while True:
+        stage.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(stage, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        # While we waited, the holder may have renamed the stage to its final name.
+        if stage.exists() and os.path.samestat(os.fstat(descriptor), stage.stat()):
+            break
+        os.close(descriptor)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def remove_stale_stages(final: Path, *, keep: Path | None = None) -> None:
+    """Remove what killed runs left beside `final`, but no stage in use and none that can resume."""
+    for stage in final.parent.glob(f".{final.name}.*.partial"):
+        if stage == keep or (stage / RESUME).exists():
+            continue
+        with contextlib.suppress(OSError), _free(stage):
+            shutil.rmtree(stage, ignore_errors=True)
+
+
+def forget(stage: Path) -> None:
+    """Drop an interrupted run, resume state and all."""
+    if stage.exists():
+        with locked_stage(stage):
+            shutil.rmtree(stage)
+
+
+@contextlib.contextmanager
+def explained_os_errors(path: Path) -> Iterator[None]:
+    """Turn what the file system refuses into one explained line."""
+    try:
+        yield
+    except OSError as error:
+        place = error.filename or path
+        match error.errno:
+            case errno.ENOSPC | errno.EDQUOT:
+                message, hint = f"no space left to write {path}", "free some space and run again"
+            case errno.EACCES | errno.EPERM | errno.EROFS:
+                message, hint = f"no permission: {place}", "mend its mode, or use another -o"
+            case errno.ENOTDIR | errno.EEXIST:
+                message, hint = f"{place} is in the way", "choose another place with -o"
+            case _:
+                raise
+        raise BertslimError(message, hint) from error
+
+
+@contextlib.contextmanager
+def _free(stage: Path) -> Iterator[None]:
+    descriptor = os.open(stage, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _clear(stage: Path) -> None:
+    """Empty the stage of everything but the resume state."""
+    for path in stage.iterdir():
+        if path.name == RESUME:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _sync(stage: Path) -> None:
+    """Bring the bytes to the disk before the name appears: a name that exists is complete."""
+    for path in stage.rglob("*"):
+        if path.is_file():
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+def _replace(final: Path, stage: Path) -> None:
+    """Move the stage to its final name; an old directory there goes only after the new one came."""
+    if not final.exists():
+        stage.rename(final)
+        return
+    old = final.with_name(f".{final.name}.{os.getpid()}.old.partial")
+    final.rename(old)
+    try:
+        stage.rename(final)
+    except BaseException:
+        old.rename(final)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
