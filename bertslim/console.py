@@ -103,7 +103,7 @@ def _track_with_lines(
 
 @contextlib.contextmanager
 def reserved_stdout() -> Iterator[None]:
-    """Keep file descriptor 1 for the result; what else writes to it, C++ included, goes to stderr."""
+    """Keep file descriptor 1 for the result; whatever else writes to it goes to stderr (C++ too)."""
     sys.stdout.flush()
     saved = os.dup(1)
     os.dup2(2, 1)

@@ -1,0 +1,72 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from bertslim.errors import CheckpointError
+from bertslim.store.checkpoint import copy_tokenizer, open_checkpoint
+from tests.tiny import save_tiny_bert
+
+
+def test_shapes_are_those_of_the_tensors(tiny: Path) -> None:
+    checkpoint = open_checkpoint(tiny)
+    tensors = checkpoint.read_tensors()
+    assert checkpoint.tensor_shapes() == {name: tuple(t.shape) for name, t in tensors.items()}
+    assert checkpoint.size_in_bytes() == (tiny / "model.safetensors").stat().st_size
+
+
+def test_sharded_weights_are_read_whole(tmp_path: Path, tiny: Path) -> None:
+    from transformers import AutoModel
+
+    AutoModel.from_pretrained(tiny).save_pretrained(tmp_path, max_shard_size="20KB")
+    assert len(list(tmp_path.glob("model-*.safetensors"))) > 1
+    whole, parts = open_checkpoint(tiny).read_tensors(), open_checkpoint(tmp_path).read_tensors()
+    name = "encoder.layer.1.output.dense.weight"
+    assert torch.equal(parts[name], whole[f"bert.{name}"])
+
+
+def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError) as raised:
+        open_checkpoint(tmp_path)
+    assert "config.json is missing" in str(raised.value)
+    assert "model.safetensors is missing" in str(raised.value)
+
+
+def test_a_cut_weights_file_is_named(tmp_path: Path) -> None:
+    weights = save_tiny_bert(tmp_path / "m") / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match=r"model\.safetensors is damaged or cut short"):
+        open_checkpoint(tmp_path / "m")
+
+
+def test_broken_json_is_named(tmp_path: Path) -> None:
+    model = save_tiny_bert(tmp_path / "m")
+    (model / "config.json").write_text('{"model_type": ')
+    with pytest.raises(CheckpointError, match=r"config\.json is not valid JSON"):
+        open_checkpoint(model)
+
+
+def test_pickles_are_refused_with_the_way_to_convert(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x02.")
+    with pytest.raises(CheckpointError, match="pickled") as raised:
+        open_checkpoint(tmp_path)
+    assert "--convert-pickle" in raised.value.hint
+
+
+def test_a_wrong_path_lists_what_is_there(tiny: Path) -> None:
+    with pytest.raises(CheckpointError, match="does not exist") as raised:
+        open_checkpoint(str(tiny.parent / "tyni"))
+    assert raised.value.hint == f"checkpoints in {tiny.parent}: tiny"
+
+
+def test_a_file_is_not_a_checkpoint(tiny: Path) -> None:
+    with pytest.raises(CheckpointError, match="is a file"):
+        open_checkpoint(tiny / "config.json")
+
+
+def test_the_tokenizer_is_copied_as_it_is(tiny: Path, tmp_path: Path) -> None:
+    copy_tokenizer(tiny, tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {"tokenizer.json", "tokenizer_config.json"}
+    assert (tmp_path / "tokenizer.json").read_bytes() == (tiny / "tokenizer.json").read_bytes()
