@@ -1,11 +1,14 @@
-"""From encoded rows to padded batches: which rows go together, how they are padded, who computes what."""
+"""From encoded rows to padded batches: which go together, how they are padded, who gets what."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 Row = Mapping[str, Any]
 Array = npt.NDArray[Any]
@@ -15,7 +18,7 @@ IGNORED_LABEL = -100
 """Tokens with this label take no part in the loss."""
 
 POOL_BATCHES = 64
-"""Rows are sorted by length inside pools of this many batches: hardly any padding, still a thorough shuffle."""
+"""Rows are sorted by length in pools of this many batches: little padding, a thorough shuffle."""
 
 TOKEN_COLUMNS = ("input_ids", "token_type_ids", "labels")
 EXAMPLE_COLUMNS = ("labels", "start_positions", "end_positions")
@@ -43,6 +46,14 @@ def length_buckets(
         for start in range(0, len(pool), batch_size)
     ]
     return [batches[index] for index in random.permutation(len(batches))]
+
+
+def rows_at(data: "Dataset", indices: Sequence[int]) -> list[Row]:
+    """Read these rows of a data set in one go."""
+    columns = data[list(indices)]
+    return [
+        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
+    ]
 
 
 def collate(rows: Sequence[Row], pad_token_id: int) -> Batch:

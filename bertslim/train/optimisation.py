@@ -1,0 +1,70 @@
+"""AdamW as BERT is fine-tuned with it: what decays, what is frozen, and how the rate moves."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+
+def adamw(model: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
+    """Build AdamW over what is trainable; vectors (biases and LayerNorms) do not decay."""
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
+
+
+def warm_up_and_decay(step: int, steps: int, warmup: float) -> float:
+    """Return the factor of the learning rate at a step (from 0): linear up, then linear to zero.
+
+    The first step already moves: factor (step + 1) / (warm-up steps + 1).
+    """
+    rising = round(steps * warmup)
+    if step < rising:
+        return (step + 1) / (rising + 1)
+    return (steps - step) / max(1, steps - rising)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
+    """Give every parameter group this learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+
+
+def clip_gradients(optimizer: torch.optim.Optimizer, largest: float) -> Tensor:
+    """Scale all gradients so that their common L2 norm is at most `largest`; return the norm."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    return nn.utils.clip_grad_norm_(parameters, largest)
+
+
+@contextmanager
+def training_mode(
+    model: PreTrainedModel, *, dropout: float, freeze_embeddings: bool
+) -> Iterator[None]:
+    """Put a model into training with this dropout everywhere, and back as it was afterwards.
+
+    Freezing leaves out the word embedding table: half the weights of a small model, whose gradient
+    is as large as the table however few words a batch has.
+    """
+    dropouts = [module for module in model.modules() if isinstance(module, nn.Dropout)]
+    before = [module.p for module in dropouts]
+    table = model.get_input_embeddings().parameters()
+    frozen = [p for p in table if p.requires_grad and freeze_embeddings]
+    training = model.training
+    for module in dropouts:
+        module.p = dropout
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    model.train(True)
+    try:
+        yield
+    finally:
+        for module, probability in zip(dropouts, before, strict=True):
+            module.p = probability
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+        model.train(training)

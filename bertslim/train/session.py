@@ -1,0 +1,213 @@
+"""Epochs, selection, saving and stopping around the optimisation steps."""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+import torch
+from accelerate.utils import broadcast
+from datasets import Dataset
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from bertslim.console import note, track
+from bertslim.errors import TrainingError
+from bertslim.train.batching import Batch, collate, length_buckets, rows_at
+from bertslim.train.interruption import StopRequest
+from bertslim.train.optimisation import set_learning_rate, warm_up_and_decay
+from bertslim.train.resume import (
+    Progress,
+    ResumeFolder,
+    copy_weights,
+    load_state,
+    put_weights,
+    save_state,
+)
+from bertslim.train.settings import TrainSettings
+from bertslim.train.stepping import GRADIENT_NORM, Stepper
+
+Model = TypeVar("Model", bound=PreTrainedModel)
+
+STEPS_BETWEEN_READINGS = {"cpu": 1, "cuda": 16}
+"""To read a loss is to wait for the GPU."""
+
+
+class Scored(Protocol):
+    """What `evaluate` returns; the larger `value`, the better."""
+
+    @property
+    def value(self) -> float:
+        """The figure that models are selected by."""
+
+
+Evaluate = Callable[[Model], Scored]
+Prepare = Callable[[Batch, np.random.Generator], Batch]
+"""Changes each step's padded batch before it is learnt from: masks tokens, for example."""
+
+
+@dataclass(slots=True)
+class Session(Generic[Model]):
+    """One run of the program over a training run, which may take several."""
+
+    model: Model
+    train: Dataset
+    settings: TrainSettings
+    stepper: Stepper
+    request: StopRequest
+    evaluate: Evaluate[Model] | None
+    prepare: Prepare | None
+    resume: ResumeFolder | None
+    progress: Progress = field(default_factory=Progress)
+    best: dict[str, Tensor] = field(default_factory=dict)
+    unread: list[dict[str, Tensor]] = field(default_factory=list)
+    saved_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process is the one that reports, evaluates and saves."""
+        return bool(self.stepper.accelerator.is_main_process)
+
+    def run(self) -> None:
+        """Train from where the saved state ends to the last epoch; leave the best weights."""
+        self._load()
+        lengths = [len(ids) for ids in self.train["input_ids"]]
+        for epoch in range(self.progress.epoch, self.settings.epochs):
+            settings = self.settings
+            batches = length_buckets(lengths, settings.batch_size, seed=settings.seed, epoch=epoch)
+            self._learn(batches)
+            self._finish_epoch(len(batches))
+        if self.request.made:
+            raise KeyboardInterrupt
+        if self.best:
+            put_weights(self.model, self.best)
+
+    def _learn(self, batches: Sequence[Sequence[int]]) -> None:
+        """Take the steps of an epoch that have not been taken yet."""
+        started, device = time.monotonic(), self.stepper.accelerator.device.type
+        for indices in self._tracked(batches[self.progress.batch :]):
+            self._step(indices, steps=self.settings.epochs * len(batches))
+            is_last = self.progress.batch == len(batches)
+            if is_last or self.progress.step % STEPS_BETWEEN_READINGS[device] == 0:
+                self._read_losses()
+                self.progress.seconds += time.monotonic() - started
+                self._save_or_stop()
+                started = time.monotonic()
+
+    def _step(self, indices: Sequence[int], steps: int) -> None:
+        settings, progress = self.settings, self.progress
+        batch = collate(rows_at(self.train, indices), self.model.config.pad_token_id)
+        if self.prepare is not None:
+            random = np.random.default_rng([settings.seed, progress.step])
+            batch = self.prepare(batch, random)
+        factor = warm_up_and_decay(progress.step, steps, settings.warmup)
+        set_learning_rate(self.stepper.optimizer, settings.learning_rate * factor)
+        self.unread.append(self.stepper.step(batch, progress.step))
+        progress.step += 1
+        progress.batch += 1
+        progress.examples += len(indices)
+        progress.tokens += int(batch["attention_mask"].sum())
+
+    def _read_losses(self) -> None:
+        """Add up the losses of the steps since the last reading, over all processes.
+
+        Raises:
+            TrainingError: one of them is not finite.
+        """
+        first = self.progress.step - len(self.unread) + 1
+        steps = {step: losses for step, losses in enumerate(self.unread, first) if losses}
+        self.unread = []
+        if not steps:
+            return
+        names = next(iter(steps.values()))
+        parts = torch.stack([torch.stack(list(losses.values())) for losses in steps.values()])
+        totals = self.stepper.accelerator.reduce(parts, "sum").tolist()  # (steps, names)
+        for step, values in zip(steps, totals, strict=True):
+            for name, value in zip(names, values, strict=True):
+                self._add_loss(step, name, value)
+
+    def _add_loss(self, step: int, name: str, value: float) -> None:
+        if not math.isfinite(value):
+            epoch = self.progress.epoch + 1
+            raise TrainingError(
+                f"training diverged: {name} is {value} at step {step}, epoch {epoch}",
+                "lower --learning-rate, raise --warmup, or use --precision fp32",
+            )
+        sums = self.progress.sums
+        sums[name] = sums.get(name, 0.0) + value
+
+    def _finish_epoch(self, batches: int) -> None:
+        """Score the epoch, keep the best weights, and save."""
+        progress = self.progress
+        progress.losses.append({name: total / batches for name, total in progress.sums.items()})
+        progress.epoch, progress.batch, progress.sums = progress.epoch + 1, 0, {}
+        if self.evaluate is None:
+            progress.best_epoch = progress.epoch
+        else:
+            self._select(self._score(self.evaluate))
+        self._save()
+
+    def _score(self, evaluate: Evaluate[Model]) -> float:
+        """Let the first process score the model and tell the others."""
+        value = 0.0
+        if self.is_first:
+            self.model.train(False)
+            with torch.no_grad():
+                value = evaluate(self.model).value
+            self.model.train(True)
+        device = self.stepper.accelerator.device
+        told: Tensor = broadcast(torch.tensor(value, dtype=torch.float64, device=device))
+        return float(told)
+
+    def _select(self, value: float) -> None:
+        progress = self.progress
+        if value > max(progress.metrics, default=-math.inf):
+            progress.best_epoch = progress.epoch
+            self.best = copy_weights(self.model)
+        progress.metrics.append(value)
+
+    def _tracked(self, batches: Sequence[Sequence[int]]) -> Iterable[Sequence[int]]:
+        return track(batches, self._description) if self.is_first else batches
+
+    def _description(self) -> str:
+        progress = self.progress
+        loss = sum(v for name, v in progress.sums.items() if name != GRADIENT_NORM)
+        return (
+            f"epoch {progress.epoch + 1}/{self.settings.epochs}, "
+            f"loss {loss / max(1, progress.batch):.4f}, {progress.tokens_per_second:,.0f} tokens/s"
+        )
+
+    def _save_or_stop(self) -> None:
+        """Save when it is time, stop when any process was asked to; all processes decide alike."""
+        due = self.resume is not None and time.monotonic() - self.saved_at > self.resume.seconds
+        accelerator = self.stepper.accelerator
+        flags = torch.tensor([self.request.made, self.is_first and due], dtype=torch.float32)
+        stop, save = accelerator.reduce(flags.to(accelerator.device), "sum").tolist()
+        if stop or save:
+            self._save()
+        if stop:
+            raise KeyboardInterrupt
+
+    def _save(self) -> None:
+        if self.resume is not None and self.is_first:
+            save_state(self.resume, self.progress, self.model, self.stepper.optimizer, self.best)
+        self.saved_at = time.monotonic()
+        # Nobody leaves, and has torchrun end the others, while the first process writes.
+        self.stepper.accelerator.wait_for_everyone()
+
+    def _load(self) -> None:
+        if self.resume is None:
+            return
+        self.progress, self.best = load_state(self.resume, self.model, self.stepper.optimizer)
+        accelerator = self.stepper.accelerator
+        step = torch.tensor([self.progress.step], device=accelerator.device)
+        steps = accelerator.gather(step).tolist()
+        if len(set(steps)) > 1:
+            raise TrainingError(
+                f"the processes found different training states in {self.resume.path}",
+                "put the output on a file system that all hosts share",
+            )
+        if self.is_first and self.progress.step:
+            note(f"going on from step {self.progress.step} of {self.resume.path}")
