@@ -1,7 +1,6 @@
 """The configuration of a slimmed BERT: the family's settings, and a width of its own per layer.
 
-This file and `modeling.py` need torch and transformers only: they are copied into checkpoints,
-which therefore open where bertslim is not installed.
+Like `modeling.py`, this file is copied into checkpoints.
 """
 
 from __future__ import annotations
@@ -81,6 +80,12 @@ class SlimBertConfig(PreTrainedConfig):
         self.num_key_value_heads = self.num_key_value_heads or self.num_attention_heads
         self.head_dim = self.head_dim or self.hidden_size // max(1, self.num_attention_heads)
         super().__post_init__(**kwargs)
+
+    @property
+    def head_dropout(self) -> float:
+        """Dropout in front of a classifier."""
+        p = self.classifier_dropout
+        return self.hidden_dropout_prob if p is None else p
 
 
 def layer_widths(config: SlimBertConfig) -> tuple[LayerWidths, ...]:

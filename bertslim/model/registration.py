@@ -1,5 +1,13 @@
 """Makes transformers' Auto classes and `pipeline()` open `slim_bert` without further flags."""
 
+AUTO_CLASSES = {
+    "AutoModel": "SlimBertModel",
+    "AutoModelForMaskedLM": "SlimBertForMaskedLM",
+    "AutoModelForQuestionAnswering": "SlimBertForQuestionAnswering",
+    "AutoModelForSequenceClassification": "SlimBertForSequenceClassification",
+    "AutoModelForTokenClassification": "SlimBertForTokenClassification",
+}
+
 
 def register_config() -> None:
     """Tell `AutoConfig` about `slim_bert`; run once transformers' configuration module is there."""
@@ -14,8 +22,9 @@ def register_models() -> None:
     """Tell every `AutoModel` class about `slim_bert`; run once transformers has defined them."""
     from transformers.models.auto import modeling_auto
 
+    from bertslim.model import modeling
     from bertslim.model.configuration import SlimBertConfig
-    from bertslim.model.modeling import AUTO_CLASSES
 
-    for auto, model in AUTO_CLASSES.items():
+    for auto, name in AUTO_CLASSES.items():
+        model = getattr(modeling, name)
         getattr(modeling_auto, auto).register(SlimBertConfig, model, exist_ok=True)

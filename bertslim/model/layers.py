@@ -1,0 +1,208 @@
+"""What the models are made of: embeddings, attention, feed-forward and the masked-LM head.
+
+Every layer has widths of its own. Like `modeling.py`, this file is copied into checkpoints.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers.activations import ACT2FN
+
+from .configuration import LayerWidths, SlimBertConfig
+
+
+class Dropout(nn.Dropout):
+    """Dropout that costs nothing at p = 0, where torch's still draws and multiplies."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Zero a share p of `x` and scale up the rest; any shape."""
+        return super().forward(x) if self.training and self.p else x
+
+
+class Linear(nn.Linear):
+    """A linear layer that leaves initialising to the model, and may have no inputs or outputs."""
+
+    def reset_parameters(self) -> None:
+        """Do nothing: `_init_weights` follows, and torch warns about empty weights."""
+
+
+class Embeddings(nn.Module):
+    """Words + positions (+ token types), normalised, projected where the encoder is wider."""
+
+    def __init__(self, config: SlimBertConfig) -> None:
+        super().__init__()
+        self.position_offset = config.position_offset
+        width, padding = config.embedding_size, config.pad_token_id
+        self.word_embeddings = nn.Embedding(config.vocab_size, width, padding_idx=padding)
+        self.position_embeddings = nn.Embedding(config.max_position_embeddings, width)
+        if config.type_vocab_size:
+            self.token_type_embeddings = nn.Embedding(config.type_vocab_size, width)
+        self.layer_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
+        self.dropout = Dropout(config.hidden_dropout_prob)
+        self.projection: nn.Module = nn.Identity()
+        if width != config.hidden_size:
+            self.projection = Linear(width, config.hidden_size)
+
+    def forward(
+        self,
+        input_ids: Tensor | None,
+        token_type_ids: Tensor | None,
+        position_ids: Tensor | None,
+        inputs_embeds: Tensor | None,
+    ) -> Tensor:
+        """Embed (batch, length) ids, or take (batch, length, embedding) words as they are."""
+        words = self.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
+        if position_ids is None:
+            position_ids = self.positions(input_ids, words.shape[1], words.device)
+        x = words + self.position_embeddings(position_ids)
+        if hasattr(self, "token_type_embeddings"):
+            types = self.token_type_embeddings
+            x = x + (types.weight[0] if token_type_ids is None else types(token_type_ids))
+        projected: Tensor = self.projection(self.dropout(self.layer_norm(x)))
+        return projected
+
+    def positions(self, input_ids: Tensor | None, length: int, device: torch.device) -> Tensor:
+        """Position ids (1 or batch, length); see `SlimBertConfig.position_offset`."""
+        first = self.position_offset
+        if first == 0 or input_ids is None:
+            return torch.arange(first, first + length, device=device)[None]
+        real = input_ids.ne(first - 1)
+        return real.cumsum(1) * real + (first - 1)
+
+
+class Attention(nn.Module):
+    """Attention with any number of heads; of a layer without any, the output bias is left."""
+
+    def __init__(self, config: SlimBertConfig, widths: LayerWidths) -> None:
+        super().__init__()
+        heads, kv_heads, head_dim = widths.heads, widths.kv_heads, widths.head_dim
+        if heads and (kv_heads == 0 or heads % kv_heads):
+            raise ValueError(f"{heads} query heads cannot share {kv_heads} key/value heads evenly")
+        self.heads, self.kv_heads, self.head_dim = heads, kv_heads, head_dim
+        self.query = Linear(config.hidden_size, heads * head_dim)
+        self.key = Linear(config.hidden_size, kv_heads * head_dim)
+        self.value = Linear(config.hidden_size, kv_heads * head_dim)
+        self.output = Linear(heads * head_dim, config.hidden_size)
+        self.probs_dropout = Dropout(config.attention_probs_dropout_prob)
+
+    def forward(
+        self, x: Tensor, bias: Tensor | None, gate: Tensor | None, want_scores: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """Attend within (batch, length, hidden), and hand out the scores if they are wanted."""
+        batch, length, _ = x.shape
+        q = self.query(x).view(batch, length, self.heads, self.head_dim).transpose(1, 2)
+        k = self.key(x).view(batch, length, self.kv_heads, self.head_dim).transpose(1, 2)
+        v = self.value(x).view(batch, length, self.kv_heads, self.head_dim).transpose(1, 2)
+        if want_scores or self.heads == 0:
+            context, scores = self.plain(q, k, v, bias)
+        else:
+            context, scores = self.fused(q, k, v, bias), None
+        if gate is not None:
+            context = context * gate[..., None, None]
+        merged = context.transpose(1, 2).reshape(batch, length, self.heads * self.head_dim)
+        return self.output(merged), scores
+
+    def fused(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
+        """Context (batch, heads, length, head_dim), with no scores in memory."""
+        dropout = self.probs_dropout.p if self.training else 0.0
+        shared = self.kv_heads != self.heads
+        return functional.scaled_dot_product_attention(
+            q, k, v, attn_mask=bias, dropout_p=dropout, enable_gqa=shared
+        )
+
+    def plain(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Context (batch, heads, length, head_dim) and scores (batch, heads, length, length)."""
+        batch, heads, length, head_dim = q.shape
+        # the query heads of one K/V head are stacked: one product per K/V head, which is not copied
+        grouped = (batch, self.kv_heads, -1 if heads else 0)
+        q = (q * head_dim**-0.5).reshape(*grouped, head_dim)
+        scores = (q @ k.transpose(2, 3)).view(batch, heads, length, length)
+        probs = (scores if bias is None else scores + bias).softmax(-1)
+        context = self.probs_dropout(probs).view(*grouped, length) @ v
+        return context.view(batch, heads, length, head_dim), scores
+
+
+class FeedForward(nn.Module):
+    """Two products around an activation."""
+
+    def __init__(self, config: SlimBertConfig, widths: LayerWidths) -> None:
+        super().__init__()
+        self.intermediate = Linear(config.hidden_size, widths.intermediate_size)
+        self.activation = ACT2FN[config.hidden_act]
+        self.output = Linear(widths.intermediate_size, config.hidden_size)
+
+    def forward(self, x: Tensor, gate: Tensor | None) -> Tensor:
+        """Transform (batch, length, hidden)."""
+        active: Tensor = self.activation(self.intermediate(x))
+        if gate is not None:
+            active = active * gate.unsqueeze(-2)
+        return self.output(active)
+
+
+class Layer(nn.Module):
+    """Post-LN: x = norm(x + attention(x)), then x = norm(x + ffn(x))."""
+
+    def __init__(self, config: SlimBertConfig, widths: LayerWidths) -> None:
+        super().__init__()
+        self.attention = Attention(config, widths)
+        self.attention_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.ffn = FeedForward(config, widths)
+        self.ffn_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = Dropout(config.hidden_dropout_prob)
+
+    def forward(
+        self,
+        x: Tensor,
+        bias: Tensor | None = None,
+        head_gate: Tensor | None = None,
+        ffn_gate: Tensor | None = None,
+        want_scores: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the next (batch, length, hidden), and the attention scores if they are wanted."""
+        attended, scores = self.attention(x, bias, head_gate, want_scores)
+        x = self.attention_norm(x + self.dropout(attended))
+        x = self.ffn_norm(x + self.dropout(self.ffn(x, ffn_gate)))
+        return x, scores
+
+
+def attention_bias(
+    attention_mask: Tensor | None, window: int | None, hidden: Tensor
+) -> Tensor | None:
+    """What the scores need added, (1 or batch, 1, 1 or length, length); None if all is attended."""
+    length, device = hidden.shape[1], hidden.device
+    allowed: Tensor | None = None
+    if attention_mask is not None:
+        allowed = attention_mask[:, None, None, :].bool()
+        # asking a GPU would wait for it
+        if device.type == "cpu" and not torch.compiler.is_compiling() and bool(allowed.all()):
+            allowed = None
+    if window is not None and length > window // 2 + 1:
+        i = torch.arange(length, device=device)
+        near = (i[:, None] - i).abs() <= window // 2
+        near[0], near[:, 0] = True, True
+        allowed = near[None, None] if allowed is None else allowed & near
+    if allowed is None:
+        return None
+    autocast = torch.is_autocast_enabled(device.type)
+    dtype = torch.get_autocast_dtype(device.type) if autocast else hidden.dtype
+    bias = torch.zeros(allowed.shape, dtype=dtype, device=device)
+    # the lowest finite number: a row with nothing to attend to stays a number
+    return bias.masked_fill_(~allowed, torch.finfo(dtype).min)
+
+
+class MaskedLMHead(nn.Module):
+    """Scores every word of the vocabulary; the decoder is the word embedding table."""
+
+    def __init__(self, config: SlimBertConfig) -> None:
+        super().__init__()
+        self.dense = Linear(config.hidden_size, config.embedding_size)
+        self.activation = ACT2FN[config.mlm_activation]
+        self.layer_norm = nn.LayerNorm(config.embedding_size, eps=config.layer_norm_eps)
+        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+
+    def forward(self, x: Tensor, word_embeddings: Tensor) -> Tensor:
+        """Turn (batch, length, hidden) into (batch, length, vocabulary)."""
+        x = self.layer_norm(self.activation(self.dense(x)))
+        return functional.linear(x, word_embeddings, self.bias)
