@@ -1,0 +1,35 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from tests.train import worker
+from tests.train.training import assert_close, weights
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
+    """Losses and weights; also when stopped by a signal that one process gets, and resumed."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run(
+        [*torchrun, "-m", "tests.train.worker", str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    model, report = worker.train()
+    told = json.loads((tmp_path / "report.json").read_text())
+    assert told["processes"] == 2
+    assert told["metrics"] == pytest.approx(report.metrics, abs=1e-5)
+    for found, expected in zip(told["losses"], report.losses, strict=True):
+        assert found == pytest.approx(dict(expected), abs=1e-5)
+    assert_close(load_file(tmp_path / "weights.safetensors"), weights(model), atol=1e-5)
