@@ -1,0 +1,85 @@
+"""Model-ready rows of token ids for every kind of task."""
+
+from collections.abc import Iterator, Sequence
+
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+
+from bertslim.console import track
+from bertslim.errors import CheckpointError, SettingsError
+from bertslim.train.encoding.chunks import encode_chunks
+from bertslim.train.encoding.columns import token_features
+from bertslim.train.encoding.spans import encode_spans, span_features
+from bertslim.train.encoding.texts import encode_texts, text_features
+from bertslim.train.encoding.words import encode_words, word_features
+from bertslim.train.readers.arrow import BATCH_ROWS, Columns, arrow_dataset
+from bertslim.train.task import Task
+
+UNKNOWN_LIMIT = 10**6
+"""Tokenizers that know no limit give a huge one."""
+
+
+def encode(
+    data: Dataset,
+    task: Task,
+    tokenizer: PreTrainedTokenizerBase,
+    labels: Sequence[str],
+    *,
+    positions: int | None = None,
+) -> Dataset:
+    """Tokenise canonical rows; nothing is padded, so that the attention mask is implied.
+
+    Every row has `input_ids`, `token_type_ids` if the tokenizer makes them, `example` (the row's
+    index in `data`; for masked-lm the chunk's own number), and by kind
+      * texts: `labels`, a class id or a float; absent for data without labels;
+      * words: `labels`, the tag's id on the first piece of each word, -100 elsewhere; `words`, the
+        indices of the words that have such a piece;
+      * questions: `start_positions`, `end_positions` (tokens; 0, [CLS], without an answer in this
+        row), `offsets` (begin and end of each token in the context, -1 outside it); a long context
+        makes several rows;
+      * masked-lm: nothing; words are masked at collation, see `mask_tokens`.
+
+    Args:
+        data: from a reader.
+        task: gives kind, max_length, stride.
+        tokenizer: a fast one.
+        labels: in the order of their ids.
+        positions: how many tokens the model has positions for; by default the tokenizer's limit.
+
+    Raises:
+        SettingsError: max_length exceeds the positions.
+        DataError: the data holds labels that are not among `labels`.
+        CheckpointError: the tokenizer is a slow one.
+    """
+    _check_tokenizer(task, tokenizer, positions or tokenizer.model_max_length)
+    batches = _batches(data, f"tokenising {task.name}")
+    if task.kind == "masked-lm":
+        chunks = encode_chunks(batches, task, tokenizer)
+        return arrow_dataset(chunks, token_features(tokenizer))
+    if "tokens" in data.column_names:
+        words = encode_words(batches, task, tokenizer, labels)
+        return arrow_dataset(words, word_features(tokenizer))
+    if "question" in data.column_names:
+        return arrow_dataset(encode_spans(batches, task, tokenizer), span_features(tokenizer))
+    texts = encode_texts(batches, task, tokenizer, labels)
+    return arrow_dataset(texts, text_features(tokenizer, data))
+
+
+def _batches(data: Dataset, description: str) -> Iterator[Columns]:
+    for start in track(range(0, len(data), BATCH_ROWS), description):
+        columns = data[start : start + BATCH_ROWS]
+        yield {"example": range(start, start + len(columns["id"])), **columns}
+
+
+def _check_tokenizer(task: Task, tokenizer: PreTrainedTokenizerBase, limit: int) -> None:
+    if not tokenizer.is_fast:
+        raise CheckpointError(
+            f"the tokenizer {type(tokenizer).__name__} is a slow one",
+            "bertslim needs a checkpoint with tokenizer.json",
+        )
+    if limit < UNKNOWN_LIMIT and task.max_length > limit:
+        raise SettingsError(
+            f"max_length = {task.max_length} of task {task.name} exceeds the {limit} positions "
+            "of the model",
+            f"set max_length = {limit} or less in the task file",
+        )

@@ -1,0 +1,47 @@
+"""Data sets of the Hugging Face hub, or in the local cache of them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+
+from bertslim.errors import DataError
+from bertslim.train.readers.faults import FaultLog
+from bertslim.train.readers.rows import COLUMNS_HINT, Rows, absent_columns
+from bertslim.train.task import HubData, Split
+
+
+def read_hub(hub: HubData, split: Split, wanted: Sequence[str], faults: FaultLog) -> Rows:
+    """Yield the rows of a split, with class numbers spelled out as their names.
+
+    Raises:
+        DataError: when the data set cannot be had.
+    """
+    data = _load(hub, hub.train if split == "train" else hub.validation)
+    if absent := absent_columns(wanted, data.column_names):
+        faults.add(Path(hub.name), None, absent, COLUMNS_HINT)
+        return
+    for number, record in enumerate(data.select_columns(list(wanted)), start=1):
+        named = {name: _named(record[name], data.features[name]) for name in wanted}
+        yield f"row {number}", named
+
+
+def _load(hub: HubData, split: str) -> datasets.Dataset:
+    datasets.logging.set_verbosity_error()
+    datasets.disable_progress_bars()
+    try:
+        return datasets.load_dataset(hub.name, hub.config, split=split)
+    except (datasets.exceptions.DatasetsError, OSError, ValueError) as error:
+        raise DataError(
+            f"hub data set {hub.name}, split {split!r}: {error}",
+            "without a network, name local files under [data] instead",
+        ) from error
+
+
+def _named(value: Any, feature: Any) -> Any:
+    if isinstance(feature, datasets.List) and isinstance(feature.feature, datasets.ClassLabel):
+        return [feature.feature.int2str(item) for item in value]
+    if isinstance(feature, datasets.ClassLabel):
+        return feature.int2str(value)
+    return value
