@@ -138,7 +138,8 @@ class FeedForward(nn.Module):
         active: Tensor = self.activation(self.intermediate(x))
         if gate is not None:
             active = active * gate.unsqueeze(-2)
-        return self.output(active)
+        narrowed: Tensor = self.output(active)
+        return narrowed
 
 
 class Layer(nn.Module):

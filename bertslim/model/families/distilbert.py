@@ -1,0 +1,46 @@
+from bertslim.model.families.family import ENCODER, SEQUENCES, SPANS, TOKENS, WORDS, Family
+
+DISTILBERT = Family(
+    model_type="distilbert",
+    classes="DistilBert",
+    prefix="distilbert",
+    settings={
+        "hidden_act": "activation",
+        "mlm_activation": "activation",
+        "hidden_dropout_prob": "dropout",
+        "attention_probs_dropout_prob": "attention_dropout",
+        "classifier_dropout": "seq_classif_dropout",
+        "hidden_size": "dim",
+        "num_hidden_layers": "n_layers",
+        "num_attention_heads": "n_heads",
+        "intermediate_size": "hidden_dim",
+    },
+    fixed={"layer_norm_eps": 1e-12, "type_vocab_size": 0},
+    encoder={
+        "embeddings.word_embeddings": "embeddings.word_embeddings",
+        "embeddings.position_embeddings": "embeddings.position_embeddings",
+        "embeddings.layer_norm": "embeddings.LayerNorm",
+        "layers.{}.attention.query": "transformer.layer.{}.attention.q_lin",
+        "layers.{}.attention.key": "transformer.layer.{}.attention.k_lin",
+        "layers.{}.attention.value": "transformer.layer.{}.attention.v_lin",
+        "layers.{}.attention.output": "transformer.layer.{}.attention.out_lin",
+        "layers.{}.attention_norm": "transformer.layer.{}.sa_layer_norm",
+        "layers.{}.ffn.intermediate": "transformer.layer.{}.ffn.lin1",
+        "layers.{}.ffn.output": "transformer.layer.{}.ffn.lin2",
+        "layers.{}.ffn_norm": "transformer.layer.{}.output_layer_norm",
+    },
+    heads={
+        ENCODER: {},
+        SEQUENCES: {"bert.pooler": "pre_classifier", "classifier": "classifier"},
+        TOKENS: {"classifier": "classifier"},
+        SPANS: {"qa_outputs": "qa_outputs"},
+        WORDS: {
+            "mlm.dense": "vocab_transform",
+            "mlm.layer_norm": "vocab_layer_norm",
+            "mlm.bias": "vocab_projector.bias",
+        },
+    },
+    poolers={SEQUENCES: "relu"},
+    tied={"vocab_projector.weight": "distilbert.embeddings.word_embeddings.weight"},
+    tokenizer="DistilBertTokenizer",
+)

@@ -1,0 +1,263 @@
+"""From a checkpoint to the canonical model, and what kind of model that is."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from bertslim.console import note
+from bertslim.errors import CheckpointError, fault_list
+from bertslim.model import modeling, stock
+from bertslim.model.configuration import SlimBertConfig
+from bertslim.model.families import FAMILIES
+from bertslim.model.families.family import ENCODER, SEQUENCES, SPANS, TOKENS, WORDS
+from bertslim.model.modeling import SlimBertPreTrainedModel
+from bertslim.model.saving import save_model
+from bertslim.model.twin import stock_reasons, zero_padded_twin
+from bertslim.store.checkpoint import Checkpoint
+
+__all__ = [
+    "KINDS",
+    "load_for_task",
+    "load_model",
+    "model_kind",
+    "save_model",
+    "stock_reasons",
+    "zero_padded_twin",
+]
+
+KINDS = (
+    "text-classification",
+    "text-regression",
+    "token-classification",
+    "question-answering",
+    "masked-lm",
+)
+HEADS = dict(zip(KINDS, (SEQUENCES, SEQUENCES, TOKENS, SPANS, WORDS), strict=True))
+MOST_FAULTS = 12
+"""How many tensors one message names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a checkpoint holds, in our terms.
+
+    Attributes:
+        path: The directory.
+        config: Settings of the stored model.
+        head: End of its class name.
+        tensors: Its weights by our complete names (`bert.` also where there is no head).
+        faults: What is wrong with them so far.
+    """
+
+    path: Path
+    config: SlimBertConfig
+    head: str
+    tensors: dict[str, Tensor]
+    faults: list[str]
+
+
+def model_kind(model: SlimBertPreTrainedModel | SlimBertConfig) -> str | None:
+    """Which of `KINDS` a model or its configuration is for; None without a head."""
+    config = model if isinstance(model, SlimBertConfig) else model.config
+    names = [type(model).__name__] if config is not model else config.architectures or [ENCODER]
+    head = names[0].removeprefix(stock.BASE)
+    if head == SEQUENCES:
+        regression = config.problem_type == "regression" or config.num_labels == 1
+        return "text-regression" if regression else "text-classification"
+    return next((kind for kind, name in HEADS.items() if name == head), None)
+
+
+def load_model(checkpoint: Checkpoint) -> SlimBertPreTrainedModel:
+    """Open a model with the head it was saved with, in evaluation mode and fp32.
+
+    Stock checkpoints, `slim_bert`, and transformers 4's `pruned_heads` are all read.
+
+    Raises:
+        CheckpointError: With everything that is missing, superfluous, misshapen or not finite.
+    """
+    stored = _read(checkpoint)
+    return _assemble(stored, stored.config, stored.head, dict(stored.tensors))
+
+
+def load_for_task(
+    checkpoint: Checkpoint, kind: str, labels: Sequence[str] = (), *, seed: int = 0
+) -> SlimBertPreTrainedModel:
+    """Open a model with the head that a kind of task needs.
+
+    A stored head of that kind is kept if it knows the same labels: its rows are put into the order
+    of `labels`, and labels without names (`LABEL_0`, ...) take theirs in order. Otherwise the head
+    is a new one.
+
+    Args:
+        checkpoint: A backbone, or a model with any head.
+        kind: One of `KINDS`.
+        labels: Names of the classes, in the order of their numbers; none: those of the checkpoint.
+        seed: Determines a new head's weights.
+
+    Raises:
+        CheckpointError: As `load_model`, or if a new head is needed and there are no labels.
+    """
+    stored = _read(checkpoint)
+    config, head = copy.deepcopy(stored.config), HEADS[kind]
+    config.architectures = [stock.BASE + head]
+    if head != stored.head:
+        config.pooler_activation = FAMILIES[config.family].poolers.get(head)
+    order = _label_order(stored, kind, labels)
+    tensors = dict(stored.tensors)
+    if order is None:
+        tensors = {name: t for name, t in tensors.items() if name.startswith("bert.")}
+        if stored.head == head:
+            note(f"{stored.path.name}: its head knows other labels, so a new one is made")
+    elif order:
+        rows = torch.tensor(order)
+        tensors |= {n: t[rows] for n, t in tensors.items() if n.startswith("classifier.")}
+    _set_labels(config, kind, labels)
+    model_tensors = _with_new_head(config, head, tensors, seed) if order is None else tensors
+    return _assemble(stored, config, head, model_tensors)
+
+
+def _label_order(stored: Stored, kind: str, labels: Sequence[str]) -> list[int] | None:
+    """Rows of the stored head in the order of `labels`; [] as it is; None if it cannot serve."""
+    same = model_kind(stored.config) == kind
+    if kind not in ("text-classification", "token-classification"):
+        return [] if same else None
+    names = [name for _, name in sorted((stored.config.id2label or {}).items())]
+    if not labels and not same:
+        raise CheckpointError(
+            f"{stored.path} has no head for {kind}, and a new one needs labels",
+            "name the labels in the task, or give it labelled training data",
+        )
+    if not labels or (same and _nameless(names) and len(names) == len(labels)):
+        return []
+    if same and sorted(names) == sorted(labels):
+        return [names.index(label) for label in labels]
+    return None
+
+
+def _nameless(names: Sequence[str]) -> bool:
+    return list(names) == [f"LABEL_{number}" for number in range(len(names))]
+
+
+def _set_labels(config: SlimBertConfig, kind: str, labels: Sequence[str]) -> None:
+    if kind == "text-regression":
+        config.problem_type, labels = "regression", ("LABEL_0",)
+    elif kind == "text-classification" and config.problem_type == "regression":
+        config.problem_type = None
+    if labels:
+        config.id2label = dict(enumerate(labels))
+        config.label2id = {label: number for number, label in enumerate(labels)}
+
+
+def _read(checkpoint: Checkpoint) -> Stored:
+    """Translate what the checkpoint holds.
+
+    Raises:
+        CheckpointError: If its model type, head or settings are not ours to read.
+    """
+    raw, path = checkpoint.config, checkpoint.path
+    if raw.get("model_type") == SlimBertConfig.model_type:
+        return _read_slim(checkpoint)
+    family = FAMILIES.get(str(raw.get("model_type")))
+    if family is None:
+        raise CheckpointError(
+            f'{path} is of model type "{raw.get("model_type")}"',
+            f"bertslim reads {', '.join(FAMILIES)} and {SlimBertConfig.model_type}",
+        )
+    faults = stock.setting_faults(raw, family)
+    head = stock.head_of(raw, family)
+    if faults or head is None:
+        raise CheckpointError(fault_list(f"{path} cannot be used", faults), "see config.json")
+    try:
+        config = stock.read_settings(raw, family, head)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}/config.json has a bad value: {error}") from error
+    tensors = stock.normalised(checkpoint.read_tensors(), family)
+    if head == ENCODER and not any(".pooler." in name for name in tensors):
+        config.pooler_activation = None
+    names = _shapes(config, head)
+    ours, leftover = stock.read_tensors(tensors, family, head, names)
+    faults = [f"unexpected tensor {name}" for name in leftover] + stock.untied(tensors, family)
+    return Stored(path, config, head, ours, faults)
+
+
+def _read_slim(checkpoint: Checkpoint) -> Stored:
+    config = SlimBertConfig.from_dict(checkpoint.config)
+    head = stock.head_of(checkpoint.config, None) or ENCODER
+    prefix = "bert." if head == ENCODER else ""
+    tensors = {prefix + name: t for name, t in checkpoint.read_tensors().items()}
+    leftover = sorted(tensors.keys() - _shapes(config, head).keys())
+    return Stored(
+        checkpoint.path, config, head, tensors, [f"unexpected tensor {name}" for name in leftover]
+    )
+
+
+def _empty_model(config: SlimBertConfig, head: str) -> SlimBertPreTrainedModel:
+    """A model whose weights have shapes and no values."""
+    model_class: type[SlimBertPreTrainedModel] = getattr(modeling, stock.BASE + head)
+    with torch.device("meta"):
+        return model_class(config)
+
+
+def _shapes(config: SlimBertConfig, head: str) -> dict[str, torch.Size]:
+    """Complete names and shapes of a model's weights."""
+    prefix = "bert." if head == ENCODER else ""
+    weights = _empty_model(config, head).state_dict()
+    return {prefix + name: weight.shape for name, weight in weights.items()}
+
+
+def _with_new_head(
+    config: SlimBertConfig, head: str, tensors: dict[str, Tensor], seed: int
+) -> dict[str, Tensor]:
+    """Add what the head still lacks: N(0, initializer_range), biases 0, norms 1."""
+    generator = torch.Generator().manual_seed(seed)
+    result = dict(tensors)
+    for name, shape in _shapes(config, head).items():
+        if name in tensors or name.startswith(("bert.embeddings.", "bert.layers.")):
+            continue
+        if name.endswith("bias"):
+            result[name] = torch.zeros(shape)
+        elif "norm" in name:
+            result[name] = torch.ones(shape)
+        else:
+            result[name] = torch.randn(shape, generator=generator) * config.initializer_range
+    return result
+
+
+def _assemble(
+    stored: Stored, config: SlimBertConfig, head: str, tensors: Mapping[str, Tensor]
+) -> SlimBertPreTrainedModel:
+    """Put the tensors into a model, after checking all of them."""
+    shapes = _shapes(config, head)
+    faults = [*stored.faults, *_tensor_faults(shapes, tensors)]
+    if faults:
+        more = len(faults) - MOST_FAULTS
+        shown = [*faults[:MOST_FAULTS], *([f"and {more} more"] if more > 0 else [])]
+        raise CheckpointError(
+            fault_list(f"{stored.path} cannot be loaded", shown),
+            "config.json and the weights do not belong together, or training diverged: "
+            "save the model again, or take an earlier checkpoint",
+        )
+    model = _empty_model(config, head)
+    prefix = "bert." if head == ENCODER else ""
+    weights = {name.removeprefix(prefix): tensors[name].float().contiguous() for name in shapes}
+    model.load_state_dict(weights, assign=True)
+    model.train(False)
+    return model
+
+
+def _tensor_faults(shapes: Mapping[str, torch.Size], tensors: Mapping[str, Tensor]) -> list[str]:
+    faults = []
+    for name, shape in shapes.items():
+        if name not in tensors:
+            faults.append(f"missing tensor {name}")
+        elif tensors[name].shape != shape:
+            faults.append(
+                f"{name} is {tuple(tensors[name].shape)}, config.json says {tuple(shape)}"
+            )
+        elif not tensors[name].isfinite().all():
+            faults.append(f"{name} has values that are not finite")
+    return faults
