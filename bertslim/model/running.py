@@ -1,0 +1,32 @@
+"""A model as a plain function from padded arrays to named arrays."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from bertslim.model.modeling import SlimBertPreTrainedModel
+
+OUTPUTS = ("logits", "start_logits", "end_logits", "last_hidden_state", "pooler_output")
+
+
+def run_model(
+    model: SlimBertPreTrainedModel, batch: Mapping[str, npt.NDArray[Any]]
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Compute the outputs of one padded batch, without gradients.
+
+    Args:
+        model: In evaluation mode, on any device.
+        batch: `input_ids`, `attention_mask` and perhaps `token_type_ids`, (batch, length).
+
+    Returns:
+        Those of `OUTPUTS` that the model has.
+    """
+    device = next(model.parameters()).device
+    inputs = {name: torch.from_numpy(array).to(device) for name, array in batch.items()}
+    with torch.inference_mode():
+        outputs = model(**inputs)
+    found = {name: outputs[name] for name in OUTPUTS if outputs.get(name) is not None}
+    return {name: values.float().cpu().numpy() for name, values in found.items()}

@@ -1,0 +1,114 @@
+"""How large a model is and how much it computes, from its configuration alone."""
+
+from dataclasses import dataclass
+
+from bertslim.model.configuration import LayerWidths, SlimBertConfig, layer_widths
+from bertslim.model.families.family import ENCODER, SEQUENCES, SPANS, WORDS
+from bertslim.model.modeling import SlimBertPreTrainedModel
+from bertslim.model.stock import BASE
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterCounts:
+    """Numbers of weights.
+
+    Attributes:
+        embedding: Tables, their norm, and the projection behind them.
+        layers: Per encoder layer.
+        head: Pooler and task head; a masked-LM decoder is the embedding table, counted there.
+    """
+
+    embedding: int
+    layers: tuple[int, ...]
+    head: int
+
+    @property
+    def encoder(self) -> int:
+        """All layers together."""
+        return sum(self.layers)
+
+    @property
+    def total(self) -> int:
+        """Everything."""
+        return self.embedding + self.encoder + self.head
+
+
+def parameter_counts(model: SlimBertPreTrainedModel | SlimBertConfig) -> ParameterCounts:
+    """Count the weights of a model, or of what its configuration describes."""
+    config = model if isinstance(model, SlimBertConfig) else model.config
+    head = _head(model)
+    return ParameterCounts(
+        embedding=_embedding_parameters(config),
+        layers=tuple(_layer_parameters(config.hidden_size, w) for w in layer_widths(config)),
+        head=_head_parameters(config, head),
+    )
+
+
+def flops(config: SlimBertConfig, length: int) -> int:
+    """Multiplications and additions of all matrix products for one sequence.
+
+    A window hides scores but saves no work: the products are those of full attention.
+
+    Args:
+        config: The model; `architectures` tells its head.
+        length: Tokens in the sequence.
+    """
+    hidden = config.hidden_size
+    layers = sum(_layer_products(hidden, w, length) for w in layer_widths(config))
+    projection = config.embedding_size * hidden if config.embedding_size != hidden else 0
+    return 2 * (layers + length * projection + _head_products(config, _head(config), length))
+
+
+def _head(model: SlimBertPreTrainedModel | SlimBertConfig) -> str:
+    if isinstance(model, SlimBertConfig):
+        return (model.architectures or [BASE + ENCODER])[0].removeprefix(BASE)
+    return type(model).__name__.removeprefix(BASE)
+
+
+def _linear(inputs: int, outputs: int) -> int:
+    return inputs * outputs + outputs
+
+
+def _embedding_parameters(config: SlimBertConfig) -> int:
+    rows = config.vocab_size + config.max_position_embeddings + config.type_vocab_size
+    width, hidden = config.embedding_size, config.hidden_size
+    return rows * width + 2 * width + (_linear(width, hidden) if width != hidden else 0)
+
+
+def _layer_parameters(hidden: int, widths: LayerWidths) -> int:
+    inner, shared = widths.heads * widths.head_dim, widths.kv_heads * widths.head_dim
+    attention = _linear(hidden, inner) + 2 * _linear(hidden, shared) + _linear(inner, hidden)
+    ffn = _linear(hidden, widths.intermediate_size) + _linear(widths.intermediate_size, hidden)
+    return attention + ffn + 2 * 2 * hidden
+
+
+def _layer_products(hidden: int, widths: LayerWidths, length: int) -> int:
+    """Multiply-adds of a layer."""
+    inner, shared = widths.heads * widths.head_dim, widths.kv_heads * widths.head_dim
+    projections = length * hidden * (2 * inner + 2 * shared)
+    attention = 2 * length * length * inner
+    return projections + attention + 2 * length * hidden * widths.intermediate_size
+
+
+def _head_parameters(config: SlimBertConfig, head: str) -> int:
+    hidden, width = config.hidden_size, config.embedding_size
+    pooler = _linear(hidden, hidden) if config.pooler_activation else 0
+    if head == WORDS:
+        return pooler + _linear(hidden, width) + 2 * width + config.vocab_size
+    return pooler + (_linear(hidden, _classes(config, head)) if head != ENCODER else 0)
+
+
+def _head_products(config: SlimBertConfig, head: str, length: int) -> int:
+    """Multiply-adds of the pooler (on one token) and the head."""
+    hidden, width = config.hidden_size, config.embedding_size
+    pooler = hidden * hidden if config.pooler_activation else 0
+    if head == WORDS:
+        return pooler + length * (hidden * width + width * config.vocab_size)
+    if head == ENCODER:
+        return pooler
+    return pooler + (1 if head == SEQUENCES else length) * hidden * _classes(config, head)
+
+
+def _classes(config: SlimBertConfig, head: str) -> int:
+    """Outputs of a classifier."""
+    return 2 if head == SPANS else config.num_labels or 0
