@@ -1,0 +1,104 @@
+"""Self-attention as ONNX nodes, in the form that every runtime turns into one fused kernel."""
+
+from collections.abc import Collection
+
+import numpy as np
+
+from bertslim.graph.nodes import BOOL, FLOAT, GraphBuilder
+from bertslim.graph.operators import length, linear
+from bertslim.model.configuration import LayerWidths
+
+MASKED = -30000.0
+"""Added to a score that must not count: exp gives 0, and two of them still fit into fp16."""
+
+
+def attention_masks(g: GraphBuilder, windows: Collection[int | None]) -> dict[int | None, str]:
+    """Write what the scores need added, (batch, 1, 1 or length, length), once for each window."""
+    full = padding_mask(g)
+    masks: dict[int | None, str] = {None: full}
+    for window in sorted({w for w in windows if w is not None}):
+        path = f"attention_window_{window}"
+        masks[window] = g.node("Add", [full, window_mask(g, window, path)], f"{path}/add")
+    return masks
+
+
+def padding_mask(g: GraphBuilder) -> str:
+    """0 for tokens, MASKED for padding: (batch, 1, 1, length)."""
+    real = g.node("Cast", ["attention_mask"], "attention_mask/real", to=FLOAT)
+    # (real - 1) * -MASKED
+    absent = g.node("Sub", [real, g.constant("one", 1, np.float32)], "attention_mask/absent")
+    factor = g.constant("unmasked", -MASKED, np.float32)
+    added = g.node("Mul", [absent, factor], "attention_mask/added")
+    return g.node("Unsqueeze", [added, g.constant("axes_1_2", [1, 2])], "attention_mask/mask")
+
+
+def window_mask(g: GraphBuilder, window: int, path: str) -> str:
+    """MASKED where |i - j| > window // 2, but for i = 0 and j = 0: (length, length)."""
+    end = g.node("Squeeze", [length(g, path)], f"{path}/end")
+    row = g.node("Range", [g.constant("zero", 0), end, g.constant("step", 1)], f"{path}/row")
+    column = g.node("Unsqueeze", [row, g.constant("axes_1", [1])], f"{path}/column")
+    difference = g.node("Sub", [column, row], f"{path}/difference")
+    distance = g.node("Abs", [difference], f"{path}/distance")
+    reach = g.constant(f"{path}.reach", window // 2)
+    far = g.node("Greater", [distance, reach], f"{path}/far")
+    # i * j is 0 only where one of the two is the first token
+    product = g.node("Mul", [column, row], f"{path}/product")
+    not_first = g.node("Cast", [product], f"{path}/not_first", to=BOOL)
+    masked = g.node("And", [far, not_first], f"{path}/masked")
+    values = [g.constant("masked", MASKED, np.float32), g.constant("unchanged", 0, np.float32)]
+    return g.node("Where", [masked, *values], f"{path}/mask")
+
+
+def attention(g: GraphBuilder, x: str, mask: str, widths: LayerWidths, path: str) -> str:
+    """Write softmax(Q K^T / sqrt(d) + mask) V, merged and projected; no heads leave a bias.
+
+    Q, K and V stay separate products: TensorRT and OpenVINO merge them by themselves, and a merged
+    one loses TensorRT's int8 kernels. 1 / sqrt(d) is multiplied into the query's weights.
+    """
+    if widths.heads == 0:
+        return g.weight(f"{path}.output.bias")
+    q = linear(g, x, f"{path}.query", scale=widths.head_dim**-0.5)
+    q = split_heads(g, q, widths.heads, widths, (0, 2, 1, 3), f"{path}.query")
+    # K is laid out as (batch, heads, head_dim, length) at once
+    k = linear(g, x, f"{path}.key")
+    k = split_heads(g, k, widths.kv_heads, widths, (0, 2, 3, 1), f"{path}.key")
+    v = linear(g, x, f"{path}.value")
+    v = split_heads(g, v, widths.kv_heads, widths, (0, 2, 1, 3), f"{path}.value")
+
+    scores = g.node("MatMul", [q, k], f"{path}/scores")
+    masked = g.node("Add", [scores, mask], f"{path}/masked")
+    probabilities = g.node("Softmax", [masked], f"{path}/softmax", axis=-1)
+    context = g.node("MatMul", [probabilities, v], f"{path}/context")
+
+    rows = g.node("Transpose", [context], f"{path}/rows", perm=(0, 2, 1, 3))
+    width = widths.heads * widths.head_dim
+    merged_shape = g.constant(f"merge_{width}", [0, 0, width])
+    merged = g.node("Reshape", [rows, merged_shape], f"{path}/merged")
+    return linear(g, merged, f"{path}.output")
+
+
+def split_heads(
+    g: GraphBuilder, x: str, heads: int, widths: LayerWidths, order: tuple[int, ...], path: str
+) -> str:
+    """Turn (batch, length, heads * head_dim) into heads in the given order, repeated if shared."""
+    shape = g.constant(f"split_{heads}_{widths.head_dim}", [0, 0, heads, widths.head_dim])
+    split = g.node("Reshape", [x, shape], f"{path}/split")
+    x = g.node("Transpose", [split], f"{path}/heads", perm=order)
+    return x if heads == widths.heads else repeat_heads(g, x, widths, order, path)
+
+
+def repeat_heads(
+    g: GraphBuilder, x: str, widths: LayerWidths, order: tuple[int, ...], path: str
+) -> str:
+    """Repeat each K/V head for its group of query heads: head k serves k * group ... + group - 1.
+
+    Expand, and not a broadcasting product: TensorRT fuses the former only.
+    """
+    group = widths.heads // widths.kv_heads
+    apart = g.node("Unsqueeze", [x, g.constant("axes_2", [2])], f"{path}/apart")
+    times = g.constant(f"repeat_{group}", [1, 1, group, 1, 1])
+    copies = g.node("Expand", [apart, times], f"{path}/copies")
+    sizes = {0: 0, 2: widths.heads, 1: -1, 3: widths.head_dim}
+    shape = [sizes[axis] for axis in order]
+    name = "repeated_" + "_".join(map(str, shape))
+    return g.node("Reshape", [copies, g.constant(name, shape)], f"{path}/repeated")

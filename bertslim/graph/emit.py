@@ -1,0 +1,65 @@
+"""A model becomes an ONNX graph: fp32, operators of the standard only, batch and length free."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from onnx import ModelProto
+
+from bertslim.errors import CheckpointError
+from bertslim.graph import heads
+from bertslim.graph.encoder import encoder
+from bertslim.graph.nodes import GraphBuilder
+from bertslim.model import modeling
+from bertslim.model.configuration import SlimBertConfig
+
+Head = Callable[[GraphBuilder, SlimBertConfig, str], None]
+
+HEADS: Mapping[type[modeling.SlimBertPreTrainedModel], Head] = {
+    modeling.SlimBertModel: heads.states,
+    modeling.SlimBertForSequenceClassification: heads.sequence_logits,
+    modeling.SlimBertForTokenClassification: heads.token_logits,
+    modeling.SlimBertForQuestionAnswering: heads.span_logits,
+    modeling.SlimBertForMaskedLM: heads.word_logits,
+}
+
+LARGEST = 2**31 - 1
+"""Bytes that one protobuf message can hold."""
+
+
+def emit(model: modeling.SlimBertPreTrainedModel) -> ModelProto:
+    """Write the graph of a model, straight from its weights.
+
+    Inputs are `input_ids`, `attention_mask` and, where the model tells token types apart,
+    `token_type_ids`: int64 (batch, length). Outputs are those of the PyTorch model: `logits`, or
+    `start_logits` and `end_logits` (batch, length), or `last_hidden_state` (batch, length, hidden)
+    and `pooler_output` (batch, hidden).
+
+    Raises:
+        CheckpointError: If the model uses what ONNX has no operator for, or exceeds 2 GiB.
+    """
+    weights = {name: t.to("cpu", torch.float32) for name, t in model.state_dict().items()}
+    _refuse_too_large(weights)
+    config = model.config
+    g = GraphBuilder(weights)
+    for name in input_names(config):
+        g.input(name, [heads.BATCH, heads.LENGTH])
+    is_encoder = isinstance(model, modeling.SlimBertModel)
+    x = encoder(g, config, "" if is_encoder else "bert.")
+    HEADS[type(model)](g, config, x)
+    g.model.graph.name = type(model).__name__
+    return g.model
+
+
+def input_names(config: SlimBertConfig) -> tuple[str, ...]:
+    """Inputs of the graph; token types are one of them only if there are two or more."""
+    names = ("input_ids", "attention_mask", "token_type_ids")
+    return names if config.type_vocab_size > 1 else names[:2]
+
+
+def _refuse_too_large(weights: Mapping[str, torch.Tensor]) -> None:
+    size = sum(tensor.numel() * 4 for tensor in weights.values())
+    if size > LARGEST:
+        raise CheckpointError(
+            f"the weights take {size / 2**30:.1f} GiB; one ONNX file holds less than 2",
+            "prune the model or its vocabulary first",
+        )

@@ -1,0 +1,1 @@
+"""Engines that can be compared and timed; each runtime is imported when it is asked for."""

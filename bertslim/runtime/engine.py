@@ -1,0 +1,123 @@
+"""What an engine is, which runtimes there are, how one is built; imports nothing heavy."""
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from bertslim.errors import SettingsError, UnavailableError
+
+if TYPE_CHECKING:
+    from bertslim.model.modeling import SlimBertPreTrainedModel
+
+Array = npt.NDArray[np.generic]
+Batch = Mapping[str, Array]
+"""`input_ids`, `attention_mask` and perhaps `token_type_ids`: int64 (batch, length)."""
+Outputs = dict[str, npt.NDArray[np.float32]]
+"""`logits`, or `start_logits` and `end_logits`, or `last_hidden_state` and `pooler_output`."""
+
+
+class Engine(Protocol):
+    """A model made ready to run somewhere."""
+
+    runtime: str
+    precision: str
+
+    def run(self, batch: Batch) -> Outputs:
+        """Compute the outputs of one padded batch."""
+        ...
+
+    def close(self) -> None:
+        """Give the memory back; the engine cannot run any more."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """What is the same for all engines that are compared."""
+
+    threads: int
+    """CPU threads for one batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What engines are built from."""
+
+    model: "SlimBertPreTrainedModel"
+    onnx: Callable[[], bytes]
+    """The model's graph; asked for only by the runtimes that need it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """One runtime that bertslim knows."""
+
+    module: str
+    """Where its engine is written, as the function `build(source, precision, settings)`."""
+    precisions: tuple[str, ...]
+    install: str
+    """The command that installs it."""
+
+
+RUNTIMES: Mapping[str, Runtime] = {
+    "torch": Runtime("bertslim.runtime.torch_", ("fp32", "bf16"), "pip install torch"),
+    "onnxruntime": Runtime("bertslim.runtime.onnxruntime_", ("fp32",), "pip install onnxruntime"),
+    "openvino": Runtime(
+        "bertslim.runtime.openvino_", ("fp32", "bf16"), "pip install 'bertslim[openvino]'"
+    ),
+}
+PRECISIONS = ("fp32", "bf16")
+
+NO_BF16 = "not available on this CPU (no AMX / AVX512-BF16)"
+
+
+def check_names(runtimes: tuple[str, ...], precisions: tuple[str, ...]) -> None:
+    """Refuse names that no engine has, before anything is loaded.
+
+    Raises:
+        SettingsError: If a runtime or a precision is unknown.
+    """
+    for flag, names, known in (
+        ("--runtime", runtimes, tuple(RUNTIMES)),
+        ("--precision", precisions, PRECISIONS),
+    ):
+        if unknown := [name for name in names if name not in known]:
+            raise SettingsError(
+                f"{flag} {','.join(unknown)} is unknown", f"known: {', '.join(known)}"
+            )
+
+
+def build(runtime: str, precision: str, source: Source, settings: EngineSettings) -> Engine:
+    """Make a model ready to run.
+
+    Raises:
+        SettingsError: If the runtime or the precision is unknown.
+        UnavailableError: If this machine lacks the package or the instructions, or the runtime
+            lacks the precision. There is no silent fallback.
+    """
+    check_names((runtime,), (precision,))
+    if precision not in RUNTIMES[runtime].precisions:
+        known = ", ".join(RUNTIMES[runtime].precisions)
+        raise UnavailableError(f"{runtime} has no {precision} on a CPU", f"it has: {known}")
+    engine: Engine = _load(runtime).build(source, precision, settings)
+    return engine
+
+
+def chosen_inputs(batch: Batch, names: Sequence[str]) -> dict[str, Array]:
+    """Pick what a graph takes from a batch; token types that are not told apart are all 0."""
+    return {
+        name: batch[name] if name in batch else np.zeros_like(batch["input_ids"]) for name in names
+    }
+
+
+def _load(runtime: str) -> Any:
+    try:
+        return importlib.import_module(RUNTIMES[runtime].module)
+    except ModuleNotFoundError as error:
+        raise UnavailableError(
+            f"the package {error.name} is not installed", RUNTIMES[runtime].install
+        ) from error

@@ -1,0 +1,96 @@
+"""Bounds for CI: what the checkpoints after the first must reach, runtime by runtime."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bertslim.runtime.comparison import Row
+from bertslim.runtime.timing import Latency
+
+
+@dataclass(frozen=True, slots=True)
+class Gates:
+    """Bounds; None is no bound."""
+
+    max_drop: float | None
+    """How much lower than the first checkpoint's the metric may be."""
+    min_speedup: float | None
+    """How many times as fast as the first checkpoint, by the median over the rounds."""
+    max_p95_ms: float | None
+    """Also holds for a checkpoint that is alone."""
+
+    @property
+    def any(self) -> bool:
+        """Whether there is a bound at all."""
+        return (self.max_drop, self.min_speedup, self.max_p95_ms) != (None, None, None)
+
+
+def missed_bounds(rows: Sequence[Row], gates: Gates) -> list[str]:
+    """Say, bound by bound, which row misses it and by how much; a row without times misses all."""
+    if not gates.any:
+        return []
+    first = {_kind(row): row for row in rows if row.checkpoint == rows[0].checkpoint}
+    judged = [row for row in rows if row.checkpoint != rows[0].checkpoint] or list(rows)
+    # a drop is the same at every shape, and said once
+    return list(dict.fromkeys(m for row in judged for m in _missed(row, first[_kind(row)], gates)))
+
+
+def disagreements(rows: Sequence[Row]) -> list[str]:
+    """Name the rows whose engine computes something else than the model."""
+    return [f"{shaped_label(row)} {row.reason}" for row in rows if row.differs]
+
+
+def label(row: Row) -> str:
+    """Name a row's engine."""
+    return f"{row.checkpoint} on {row.runtime} {row.precision}"
+
+
+def shaped_label(row: Row) -> str:
+    """Name a row."""
+    return f"{label(row)}, {row.batch_size} x {row.length} tokens,"
+
+
+def _kind(row: Row) -> tuple[str, str, int, int]:
+    return row.runtime, row.precision, row.batch_size, row.length
+
+
+def _missed(row: Row, first: Row, gates: Gates) -> Iterator[str]:
+    if row.latency is None:
+        yield f"{shaped_label(row)} was not timed: {row.reason}"
+        return
+    if gates.max_drop is not None:
+        yield from _drop(row, first, gates.max_drop)
+    if gates.min_speedup is not None:
+        yield from _slowness(row, row.latency, first, gates.min_speedup)
+    if gates.max_p95_ms is not None and row.latency.p95 > gates.max_p95_ms:
+        excess = row.latency.p95 - gates.max_p95_ms
+        yield (
+            f"{shaped_label(row)} has a p95 of {row.latency.p95:.2f} ms,"
+            f" {excess:.2f} over the {gates.max_p95_ms:g} allowed"
+        )
+
+
+def _drop(row: Row, first: Row, bound: float) -> Iterator[str]:
+    if row.accuracy is None or first.accuracy is None:
+        yield f"{label(row)} has no metric to compare"
+        return
+    drop = first.accuracy.value - row.accuracy.value
+    if drop > bound:
+        yield (
+            f"{label(row)} loses {drop:.4f} {row.accuracy.metric},"
+            f" {drop - bound:.4f} over the {bound:g} allowed"
+        )
+
+
+def _slowness(row: Row, latency: Latency, first: Row, bound: float) -> Iterator[str]:
+    if first.latency is None:
+        yield f"{shaped_label(row)} has nothing to be faster than: {first.reason}"
+        return
+    ratios = np.asarray(first.latency.times) / np.asarray(latency.times)
+    speedup = float(np.median(ratios))
+    if speedup < bound:
+        yield (
+            f"{shaped_label(row)} is {speedup:.2f} times as fast,"
+            f" {bound - speedup:.2f} short of the {bound:g} asked for"
+        )
