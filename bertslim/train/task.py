@@ -1,36 +1,26 @@
 """A task: the kind of work, the data and the metric, as a TOML file names them."""
 
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from bertslim.errors import DataError, fault_list
 from bertslim.store.digest import file_digest, settings_digest
+from bertslim.train.task_faults import names_of, task_faults
 from bertslim.train.task_schema import (
-    EXTENSIONS,
-    FILES,
-    FORMATS,
-    FORMATS_WITH_KEY,
-    HUB,
-    KINDS,
+    MASK_PROBABILITY,
+    MAX_ANSWER_LENGTH,
+    MAX_LENGTH,
+    MAX_LENGTHS,
     METRICS,
     ROLES,
-    TOP,
-    column_keys,
-    key_faults,
-    kind_faults,
+    SPLITS,
+    STRIDE,
+    Split,
+    guessed_format,
 )
-
-Split = Literal["train", "validation"]
-SPLITS: tuple[Split, Split] = ("train", "validation")
-
-MAX_LENGTHS = {"question-answering": 384}
-MAX_LENGTH = 128
-STRIDE = 128
-MAX_ANSWER_LENGTH = 30
-MASK_PROBABILITY = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +47,10 @@ class HubData:
     config: str | None
     train: str
     validation: str
+
+    def split(self, split: Split) -> str:
+        """Return the hub's name of a split; empty when there is none."""
+        return self.train if split == "train" else self.validation
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +91,7 @@ def load_task(path: Path) -> Task:
         DataError: with every fault: unknown keys, values out of range, absent files.
     """
     document = _parse(path)
-    faults = list(_faults(document, path.parent))
+    faults = list(task_faults(document, path.parent))
     if faults:
         raise DataError(
             fault_list(f"{path} is not a valid task file", faults),
@@ -108,7 +102,7 @@ def load_task(path: Path) -> Task:
 
 def format_of(path: Path, layout: Layout) -> str:
     """Return the format of a data file: as the task file says, else by its extension, else ""."""
-    return layout.format or EXTENSIONS.get(path.suffix.lower(), "")
+    return guessed_format(path, layout.format)
 
 
 def task_digest(task: Task, splits: Sequence[Split]) -> str:
@@ -120,8 +114,16 @@ def task_digest(task: Task, splits: Sequence[Split]) -> str:
     settings = asdict(task)
     for name in ("name", *SPLITS):
         del settings[name]
-    contents = {split: [file_digest(path) for path in task.paths(split)] for split in splits}
+    # A format that the extension tells counts like one that the task file names.
+    del settings["layout"]["format"]
+    contents = {
+        split: [_content(path, task.layout) for path in task.paths(split)] for split in splits
+    }
     return settings_digest({"settings": settings, "contents": contents})
+
+
+def _content(path: Path, layout: Layout) -> tuple[str, str]:
+    return format_of(path, layout), file_digest(path)
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -134,79 +136,6 @@ def _parse(path: Path) -> dict[str, Any]:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not TOML: {error}", "texts stand in double quotes") from error
-
-
-def _faults(document: Mapping[str, Any], folder: Path) -> Iterator[str]:
-    yield from key_faults(document, TOP, "")
-    kind = document.get("kind")
-    if kind is None:
-        yield f"kind: missing; one of {', '.join(KINDS)}"
-    data, columns = document.get("data", {}), document.get("columns", {})
-    if not isinstance(data, dict) or not isinstance(columns, dict):
-        return
-    yield from _data_faults(data, folder)
-    if kind in KINDS:
-        yield from _kind_faults(document, str(kind))
-        yield from key_faults(columns, column_keys(str(kind)), "[columns] ")
-
-
-def _kind_faults(document: Mapping[str, Any], kind: str) -> Iterator[str]:
-    """Yield what does not go together with the kind of task."""
-    yield from kind_faults(document, TOP, kind, "")
-    data = document.get("data", {})
-    yield from kind_faults(data, FILES, kind, "[data] ")
-    if document.get("metric", METRICS[kind][0]) not in METRICS[kind]:
-        choices = ", ".join(METRICS[kind])
-        yield f"metric = {document['metric']!r}: {kind} is judged by one of {choices}"
-    if kind == "question-answering":
-        yield from _stride_faults(document)
-    if "hub" not in data:
-        yield from _format_faults(data, kind)
-
-
-def _stride_faults(document: Mapping[str, Any]) -> Iterator[str]:
-    """A question may take half the row, and every piece must bring new context."""
-    stride = document.get("stride", STRIDE)
-    length = document.get("max_length", MAX_LENGTHS["question-answering"])
-    if isinstance(stride, int) and isinstance(length, int) and stride > length // 2 - 8:
-        yield f"stride = {stride}: must be at most max_length / 2 - 8 = {length // 2 - 8}"
-
-
-def _data_faults(data: Mapping[str, Any], folder: Path) -> Iterator[str]:
-    yield from key_faults(data, HUB if "hub" in data else FILES, "[data] ")
-    if not any(split in data for split in SPLITS):
-        yield "[data] names neither train nor validation"
-    if "hub" in data:
-        return
-    for split in SPLITS:
-        for name in _names(data.get(split)):
-            if not (folder / name).is_file():
-                yield f"[data] {split} = {name!r}: no such file in {folder}"
-
-
-def _format_faults(data: Mapping[str, Any], kind: str) -> Iterator[str]:
-    """Yield files whose format is unknown or wrong for the kind, and keys without effect."""
-    layout = _layout(data)
-    formats: dict[str, None] = {}
-    for name in [name for split in SPLITS for name in _names(data.get(split))]:
-        found = format_of(Path(name), layout)
-        formats[found] = None
-        if not found:
-            yield f"[data] {name!r}: the extension tells no format; set format"
-    for found in formats:
-        if found and found not in FORMATS[kind]:
-            yield f"[data] format {found}: {kind} reads {', '.join(FORMATS[kind])}"
-    for key, meant in FORMATS_WITH_KEY.items():
-        if key in data and not set(formats) & set(meant):
-            yield f"[data] {key}: has a meaning for {' and '.join(meant)} files only"
-    if "lines" in formats and kind != "masked-lm" and "pattern" not in data:
-        yield "[data] pattern: missing; it divides a line into named columns"
-
-
-def _names(value: Any) -> list[str]:
-    """A path or a list of paths as a list; whatever is neither is another fault's business."""
-    names = value if isinstance(value, list) else [value]
-    return [name for name in names if isinstance(name, str)]
 
 
 def _layout(data: Mapping[str, Any]) -> Layout:
@@ -239,7 +168,7 @@ def _columns(document: Mapping[str, Any], kind: str) -> dict[str, str]:
 def _task(document: Mapping[str, Any], path: Path) -> Task:
     kind, data = document["kind"], document["data"]
     get: Callable[[str, Any], Any] = document.get
-    files = {split: () if "hub" in data else _names(data.get(split)) for split in SPLITS}
+    files = {split: () if "hub" in data else names_of(data.get(split)) for split in SPLITS}
     return Task(
         name=path.stem,
         kind=kind,

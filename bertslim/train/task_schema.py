@@ -5,7 +5,17 @@ import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
+
+Split = Literal["train", "validation"]
+SPLITS: tuple[Split, Split] = ("train", "validation")
+
+MAX_LENGTHS = {"question-answering": 384}
+MAX_LENGTH = 128
+STRIDE = 128
+MAX_ANSWER_LENGTH = 30
+MASK_PROBABILITY = 0.15
 
 KINDS = (
     "text-classification",
@@ -141,7 +151,7 @@ FILES = {
     "header": Key(_is_names, NAMES),
     "quoting": Key(_is_flag, "true or false"),
     "pattern": Key(_is_pattern, "a regular expression with named groups, as in (?P<label>\\w+)"),
-    "token_prefix": Key(_is_text, "the text before each token", ("token-classification",)),
+    "token_prefix": Key(_is_text, "the text before each token"),
 }
 
 HUB = {
@@ -172,6 +182,11 @@ def _is_text_or_pair(value: Any) -> bool:
     return _is_text(value) or (_is_names(value) and len(value) == 2)
 
 
+def guessed_format(path: Path, given: str) -> str:
+    """Return the format given, else the one that the extension tells, else ""."""
+    return given or EXTENSIONS.get(path.suffix.lower(), "")
+
+
 def key_faults(table: Mapping[str, Any], keys: Mapping[str, Key], where: str) -> Iterator[str]:
     """Yield what is wrong with the keys and values of one table; `where` is "" or "[data] "."""
     for name, value in table.items():
@@ -181,13 +196,11 @@ def key_faults(table: Mapping[str, Any], keys: Mapping[str, Key], where: str) ->
             yield f"{where}{name} = {_shown(value)}: must be {keys[name].wanted}"
 
 
-def kind_faults(
-    table: Mapping[str, Any], keys: Mapping[str, Key], kind: str, where: str
-) -> Iterator[str]:
+def misplaced_keys(document: Mapping[str, Any], kind: str) -> Iterator[str]:
     """Yield the keys that mean nothing for this kind of task."""
-    for name in table:
-        if name in keys and kind not in keys[name].kinds:
-            yield f"{where}{name}: has a meaning for {' and '.join(keys[name].kinds)} only"
+    for name in document:
+        if name in TOP and kind not in TOP[name].kinds:
+            yield f"{name}: has a meaning for {' and '.join(TOP[name].kinds)} only"
 
 
 def _suggestion(name: str, keys: Mapping[str, Key]) -> str:

@@ -1,6 +1,6 @@
 """Masked language modelling: texts run together and cut into full rows."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from transformers import PreTrainedTokenizerBase
 
@@ -31,17 +31,15 @@ def encode_chunks(
         yield _columns([waiting], done, tokenizer)
 
 
-def _pieces(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+def _pieces(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
     encodings = tokenizer(
-        texts, add_special_tokens=False, return_attention_mask=False, verbose=False
+        list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False
     )
     pieces: list[list[int]] = encodings["input_ids"]
     return pieces
 
 
-def _columns(
-    chunks: list[list[int]], first: int, tokenizer: PreTrainedTokenizerBase
-) -> Columns:
+def _columns(chunks: list[list[int]], first: int, tokenizer: PreTrainedTokenizerBase) -> Columns:
     begin, end = tokenizer.cls_token_id, tokenizer.sep_token_id
     rows = [[begin, *chunk, *([] if chunk[-1] == end else [end])] for chunk in chunks]
     columns: Columns = {"example": range(first, first + len(rows)), "input_ids": rows}

@@ -26,12 +26,14 @@ class Masking:
     """The ids that are no special tokens."""
 
 
-def masking_of(task: Task, tokenizer: PreTrainedTokenizerBase) -> Masking:
-    """Return how this task masks tokens of this vocabulary.
+def masking_of(task: Task, tokenizer: PreTrainedTokenizerBase) -> Masking | None:
+    """Return how this task masks tokens of this vocabulary; None unless it is masked-lm.
 
     Raises:
         CheckpointError: the tokenizer has no mask token.
     """
+    if task.kind != "masked-lm":
+        return None
     if tokenizer.mask_token_id is None:
         raise CheckpointError(
             f"the tokenizer {type(tokenizer).__name__} has no mask token",

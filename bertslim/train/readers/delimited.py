@@ -30,6 +30,8 @@ def _rows(
     header = list(layout.header)
     if not header:
         line, header = next(cells, (1, []))
+        if not header:
+            return
         if absent := absent_columns(wanted, header):
             faults.add(path, line, absent, COLUMNS_HINT)
             return
@@ -40,9 +42,7 @@ def _rows(
             faults.add(path, line, f"{len(values)} columns where {len(header)} are named")
 
 
-def _cells(
-    path: Path, layout: Layout, faults: FaultLog, delimiter: str, quoting: bool
-) -> Cells:
+def _cells(path: Path, layout: Layout, faults: FaultLog, delimiter: str, quoting: bool) -> Cells:
     lines = decoded_lines(path, layout, faults)
     if quoting:
         return _quoted_cells(path, lines, faults, delimiter)

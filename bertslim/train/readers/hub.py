@@ -9,7 +9,8 @@ import datasets
 from bertslim.errors import DataError
 from bertslim.train.readers.faults import FaultLog
 from bertslim.train.readers.rows import COLUMNS_HINT, Rows, absent_columns
-from bertslim.train.task import HubData, Split
+from bertslim.train.task import HubData
+from bertslim.train.task_schema import Split
 
 
 def read_hub(hub: HubData, split: Split, wanted: Sequence[str], faults: FaultLog) -> Rows:
@@ -18,7 +19,7 @@ def read_hub(hub: HubData, split: Split, wanted: Sequence[str], faults: FaultLog
     Raises:
         DataError: when the data set cannot be had.
     """
-    data = _load(hub, hub.train if split == "train" else hub.validation)
+    data = _load(hub, hub.split(split))
     if absent := absent_columns(wanted, data.column_names):
         faults.add(Path(hub.name), None, absent, COLUMNS_HINT)
         return

@@ -12,7 +12,7 @@ from bertslim.train.task import Layout
 
 
 def read_parquet(path: Path, _layout: Layout, wanted: Sequence[str], faults: FaultLog) -> Rows:
-    """Yield the rows of a file, placed by their number."""
+    """Yield the rows of a file, placed by their number; the wanted columns only, or else all."""
     try:
         file = pyarrow.parquet.ParquetFile(path)
     except pyarrow.ArrowInvalid as error:
@@ -23,7 +23,7 @@ def read_parquet(path: Path, _layout: Layout, wanted: Sequence[str], faults: Fau
             faults.add(path, None, absent, COLUMNS_HINT)
             return
         number = 0
-        for batch in file.iter_batches(batch_size=1000, columns=list(wanted)):
+        for batch in file.iter_batches(batch_size=1000, columns=list(wanted) or None):
             for record in batch.to_pylist():
                 number += 1
                 yield f"row {number}", record

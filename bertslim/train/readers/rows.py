@@ -15,11 +15,15 @@ Rows = Iterator[tuple[Place, Record]]
 Reader = Callable[[Path, Layout, Sequence[str], FaultLog], Rows]
 """Path, layout, wanted columns, where faults go -> rows. Faulty rows are noted and left out."""
 
+ENCODING_HINT = 'for a file that is not UTF-8, set encoding = "latin-1", say, in [data]'
+COLUMNS_HINT = "name columns in [columns]; for a file without a header line, set header in [data]"
+
 
 def decoded_lines(path: Path, layout: Layout, faults: FaultLog) -> Iterator[tuple[int, str]]:
-    """Yield line numbers and lines without their line ends; lines that cannot be decoded are noted.
+    """Yield line numbers and lines without their line ends.
 
-    Only a newline ends a line: data sets do hold the other characters that Unicode calls line ends.
+    Lines that cannot be decoded are noted, and yielded with a replacement for what is wrong. Only a
+    newline ends a line: data sets do hold the other characters that Unicode calls line ends.
     """
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
@@ -27,16 +31,11 @@ def decoded_lines(path: Path, layout: Layout, faults: FaultLog) -> Iterator[tupl
                 text = line.decode(layout.encoding)
             except UnicodeDecodeError as error:
                 fault = f"byte {line[error.start]:#04x} is not {layout.encoding}"
-                faults.add(path, number, fault, _encoding_hint(layout))
-                continue
+                faults.add(path, number, fault, ENCODING_HINT)
+                text = line.decode(layout.encoding, errors="replace")
             if number == 1:
                 text = text.removeprefix("\ufeff")  # byte order mark
             yield number, text.rstrip("\r\n")
-
-
-def _encoding_hint(layout: Layout) -> str:
-    other = "latin-1" if layout.encoding != "latin-1" else "utf-8"
-    return f'if the whole file is written so, set encoding = "{other}" in [data]'
 
 
 def absent_columns(wanted: Sequence[str], existing: Iterable[str]) -> str:
@@ -48,6 +47,3 @@ def absent_columns(wanted: Sequence[str], existing: Iterable[str]) -> str:
     noun = "column" if len(absent) == 1 else "columns"
     names = " and ".join(map(repr, absent))
     return f"no {noun} {names}; there are {', '.join(map(repr, columns))}"
-
-
-COLUMNS_HINT = "name columns in [columns]; for a file without a header line, set header in [data]"
