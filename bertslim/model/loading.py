@@ -115,7 +115,7 @@ def load_for_task(
     elif order:
         rows = torch.tensor(order)
         tensors |= {n: t[rows] for n, t in tensors.items() if n.startswith("classifier.")}
-    _set_labels(config, kind, labels)
+    _set_labels(config, stored.config, kind, labels)
     model_tensors = _with_new_head(config, head, tensors, seed) if order is None else tensors
     return _assemble(stored, config, head, model_tensors)
 
@@ -142,12 +142,14 @@ def _nameless(names: Sequence[str]) -> bool:
     return list(names) == [f"LABEL_{number}" for number in range(len(names))]
 
 
-def _set_labels(config: SlimBertConfig, kind: str, labels: Sequence[str]) -> None:
+def _set_labels(
+    config: SlimBertConfig, stored: SlimBertConfig, kind: str, labels: Sequence[str]
+) -> None:
+    if kind != model_kind(stored):
+        config.problem_type, config.num_labels = None, 2
     if kind == "text-regression":
         config.problem_type, labels = "regression", ("LABEL_0",)
-    elif kind == "text-classification" and config.problem_type == "regression":
-        config.problem_type = None
-    if labels:
+    if labels and kind.endswith(("-classification", "-regression")):
         config.id2label = dict(enumerate(labels))
         config.label2id = {label: number for number, label in enumerate(labels)}
 
@@ -167,14 +169,18 @@ def _read(checkpoint: Checkpoint) -> Stored:
             f'{path} is of model type "{raw.get("model_type")}"',
             f"bertslim reads {', '.join(FAMILIES)} and {SlimBertConfig.model_type}",
         )
-    faults = stock.setting_faults(raw, family)
+    try:
+        theirs = stock.stock_config(raw, family)
+    except (TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(
+            f"{path}/config.json has a bad value: {reason}", "correct it"
+        ) from error
+    faults = stock.setting_faults(raw, theirs, family)
     head = stock.head_of(raw, family)
     if faults or head is None:
         raise CheckpointError(fault_list(f"{path} cannot be used", faults), "see config.json")
-    try:
-        config = stock.read_settings(raw, family, head)
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}/config.json has a bad value: {error}") from error
+    config = stock.read_settings(raw, theirs, family, head)
     tensors = stock.normalised(checkpoint.read_tensors(), family)
     if head == ENCODER and not any(".pooler." in name for name in tensors):
         config.pooler_activation = None

@@ -4,13 +4,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor
-from transformers import AutoConfig
+from transformers import AutoConfig, PreTrainedConfig
 from transformers.activations import ACT2FN
 
 from bertslim.model.configuration import SlimBertConfig, layer_widths, with_widths
 from bertslim.model.families import FAMILIES
-from bertslim.model.families.family import ENCODER, SEQUENCES, TOKENS, Family
+from bertslim.model.families.family import ENCODER, Family
 
 BUFFERS = (".position_ids", ".token_type_ids")
 """Constants that older versions of transformers saved among the weights."""
@@ -32,12 +33,26 @@ def head_of(config: Mapping[str, Any], family: Family | None) -> str | None:
     return name if name in family.heads else None
 
 
-def setting_faults(raw: Mapping[str, Any], family: Family) -> list[str]:
+def stock_config(raw: Mapping[str, Any], family: Family) -> PreTrainedConfig:
+    """The family's own configuration, its defaults filled in.
+
+    Raises:
+        ValueError: If transformers refuses a value.
+    """
+    settings = {key: value for key, value in raw.items() if key != "model_type"}
+    try:
+        return AutoConfig.for_model(family.model_type, **settings)
+    except StrictDataclassError as error:
+        raise ValueError(str(error)) from error
+
+
+def setting_faults(raw: Mapping[str, Any], theirs: PreTrainedConfig, family: Family) -> list[str]:
     """What a stock configuration asks for that cannot be had here."""
-    names = {name: raw.get(theirs) for name, theirs in family.all_settings().items()}
-    hidden, heads = names["hidden_size"], names["num_attention_heads"]
-    layers = names["num_hidden_layers"]
-    activation, positions = names["hidden_act"], raw.get("position_embedding_type")
+    hidden, heads, layers, activation = (
+        getattr(theirs, family.all_settings()[name])
+        for name in ("hidden_size", "num_attention_heads", "num_hidden_layers", "hidden_act")
+    )
+    positions = raw.get("position_embedding_type")
     faults = []
     if head_of(raw, family) is None:
         known = ", ".join(f"{family.classes}{head}" for head in family.heads)
@@ -46,24 +61,19 @@ def setting_faults(raw: Mapping[str, Any], family: Family) -> list[str]:
         faults.append("it is a decoder, and only encoders are handled")
     if positions not in (None, "absolute"):
         faults.append(f'position_embedding_type "{positions}" is not "absolute"')
-    if activation is not None and activation not in ACT2FN:
+    if activation not in ACT2FN:
         faults.append(f'the activation "{activation}" is unknown')
-    if hidden and heads and hidden % heads:
+    if hidden % heads:
         faults.append(f"{hidden} hidden units cannot be split among {heads} heads")
-    if layers and any(int(layer) >= layers for layer in raw.get("pruned_heads") or {}):
+    if any(int(layer) >= layers for layer in raw.get("pruned_heads") or {}):
         faults.append(f"pruned_heads names layers beyond the {layers} that there are")
     return faults
 
 
-def read_settings(raw: Mapping[str, Any], family: Family, head: str) -> SlimBertConfig:
-    """Translate a stock configuration; heads pruned by transformers 4 count as removed.
-
-    Raises:
-        ValueError: If transformers refuses a value.
-    """
-    stock = {key: value for key, value in raw.items() if key != "pruned_heads"}
-    kept = {key: value for key, value in stock.items() if key != "model_type"}
-    theirs = AutoConfig.for_model(family.model_type, **kept)
+def read_settings(
+    raw: Mapping[str, Any], theirs: PreTrainedConfig, family: Family, head: str
+) -> SlimBertConfig:
+    """Translate a stock configuration; heads pruned by transformers 4 count as removed."""
     settings = {name: getattr(theirs, other) for name, other in family.all_settings().items()}
     settings |= dict(family.fixed) | {name: getattr(theirs, name) for name in LABELS}
     config = SlimBertConfig(
@@ -72,7 +82,7 @@ def read_settings(raw: Mapping[str, Any], family: Family, head: str) -> SlimBert
         pooler_activation=family.poolers.get(head),
         architectures=[BASE + head],
         tokenizer_class=raw.get("tokenizer_class") or family.tokenizer,
-        stock=stock,
+        stock={key: value for key, value in raw.items() if key != "pruned_heads"},
         **settings,
     )
     return _without_pruned_heads(config, raw.get("pruned_heads") or {})
@@ -90,11 +100,10 @@ def stock_settings(config: SlimBertConfig, head: str) -> dict[str, Any]:
     """Translate back; a setting that we do not know stays what it was when it was read."""
     family = FAMILIES[config.family]
     named = with_widths(config, layer_widths(config)).to_dict()
-    settings = dict(config.stock or {})
-    settings.pop("torch_dtype", None)
+    ours = ("torch_dtype", "num_labels", "_num_labels", *LABELS)
+    settings = {name: value for name, value in (config.stock or {}).items() if name not in ours}
+    settings |= {name: named[name] for name in LABELS if named.get(name) is not None}
     settings |= {theirs: named[name] for name, theirs in family.all_settings().items()}
-    if head in (SEQUENCES, TOKENS):
-        settings |= {name: named[name] for name in LABELS if named.get(name) is not None}
     settings |= {
         "model_type": family.model_type,
         "architectures": [family.classes + head],

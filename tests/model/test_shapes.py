@@ -7,7 +7,7 @@ from bertslim.model.families import FAMILIES
 from bertslim.model.families.family import SEQUENCES
 from bertslim.model.loading import load_model
 from bertslim.model.shapes import flops, parameter_counts
-from bertslim.model.stock import read_settings
+from bertslim.model.stock import read_settings, stock_config
 from tests.model.zoo import ALL, save_stock, uneven
 
 
@@ -16,7 +16,8 @@ def bert_base() -> dict[str, object]:
 
 
 def test_bert_base_by_hand() -> None:
-    config = read_settings(bert_base(), FAMILIES["bert"], SEQUENCES)
+    raw, family = bert_base(), FAMILIES["bert"]
+    config = read_settings(raw, stock_config(raw, family), family, SEQUENCES)
     counts = parameter_counts(config)
     # per layer 4 x (768 x 768 + 768), 2 x 768 x 3072 + 3072 + 768, and two norms
     assert counts.layers == (7_087_872,) * 12
