@@ -172,8 +172,8 @@ class TrainingOptions:
     """Options of every command that trains."""
 
     epochs: Annotated[
-        float, typer.Option("--epochs", min=0, help="Passes over the training data.")
-    ] = 3.0
+        int, typer.Option("--epochs", min=1, help="Passes over the training data.")
+    ] = 3
     batch_size: Annotated[
         int, typer.Option("--batch-size", min=1, help="Examples per optimisation step.")
     ] = 32
@@ -192,14 +192,14 @@ class TrainingOptions:
         typer.Option("--warmup", min=0, max=1, help="Fraction of the steps that warm up."),
     ] = 0.1
     clip: Annotated[
-        float, typer.Option("--clip", min=0, help="Largest norm of the gradient; 0 for no limit.")
+        float, typer.Option("--clip", min=0, help="Largest L2 norm of the gradient.")
     ] = 1.0
     dropout: Annotated[
         float,
         typer.Option(
             "--dropout",
             min=0,
-            max=0.9,
+            max=1,
             help="Dropout while training. On a CPU it costs as much as the GEMMs beside it.",
         ),
     ] = 0.0

@@ -1,5 +1,6 @@
 """How a step runs: known by its request, done once, written whole, announced on stdout."""
 
+import contextlib
 import json
 import os
 import sys
@@ -126,6 +127,7 @@ def run_step(
         with explained_os_errors(output):
             done = _fill(context, step, request, stage, output, work)
     if done:
+        _mark_as_current(output)
         note(f"{output} is up to date")
     announce(output, request.key, as_json=options.json)
 
@@ -176,6 +178,12 @@ def _fill(
             )
             provenance.write_provenance(stage, record)
     return False
+
+
+def _mark_as_current(output: Path) -> None:
+    """Make the record newer than what it depends on, as `make` wants its stamps."""
+    with contextlib.suppress(OSError):
+        (output / PROVENANCE).touch()
 
 
 def _made_by(key: str, output: Path) -> bool:

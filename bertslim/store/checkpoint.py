@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
-WEIGHTS_INDEX = "model.safetensors.index.json"
-PICKLED_WEIGHTS = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt", "tf_model.h5")
+PICKLED_WEIGHTS = "pytorch_model.bin"
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -36,7 +35,8 @@ class Checkpoint:
     Attributes:
         path: The directory.
         config: `config.json`, parsed.
-        shards: The safetensors files that hold the weights, by tensor order of their names.
+        shards: The files that hold the weights: safetensors, or, where that was explicitly
+            allowed, pickles.
     """
 
     path: Path
@@ -58,24 +58,23 @@ class Checkpoint:
         """Read all weights.
 
         Raises:
-            CheckpointError: If a weights file is cut short or is not safetensors.
+            CheckpointError: If a pickle holds more than tensors.
         """
-        from safetensors.torch import load_file
-
-        return {name: t for shard in self.shards for name, t in load_file(shard).items()}
+        return {name: t for shard in self.shards for name, t in _read_shard(shard).items()}
 
     def size_in_bytes(self) -> int:
         """Return the size of the weights on disk."""
         return sum(shard.stat().st_size for shard in self.shards)
 
 
-def open_checkpoint(source: str | Path) -> Checkpoint:
+def open_checkpoint(source: str | Path, *, allow_pickle: bool = False) -> Checkpoint:
     """Open a checkpoint directory, or fetch one from the hub by its name.
 
     Args:
         source: A directory; or, where no such directory exists, a hub name such as
             `textattack/bert-base-uncased-SST-2`, of which only safetensors, JSON and
             vocabulary files are fetched.
+        allow_pickle: Also take pickled weights, of which only tensors are ever loaded.
 
     Raises:
         CheckpointError: With everything that is wrong with the directory.
@@ -86,8 +85,11 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
     if not path.is_dir():
         raise CheckpointError(f"{path} is a file", "give the directory that holds config.json")
     config, faults = _read_config(path)
-    shards, weight_faults = _find_shards(path)
-    faults += weight_faults
+    if allow_pickle and _is_pickled(path):
+        shards = _shards(path, PICKLED_WEIGHTS)
+    else:
+        shards = _shards(path, WEIGHTS)
+        faults += _weight_faults(path, shards)
     if faults:
         raise CheckpointError(fault_list(f"{path} is not a checkpoint", faults), _cure(path))
     return Checkpoint(path, config, shards)
@@ -113,17 +115,35 @@ def _read_config(path: Path) -> tuple[dict[str, Any], list[str]]:
     return config, []
 
 
-def _find_shards(path: Path) -> tuple[tuple[Path, ...], list[str]]:
-    """Return the weight files, each with a readable header, or what is wrong with them."""
-    if (path / WEIGHTS_INDEX).is_file():
-        index = json.loads((path / WEIGHTS_INDEX).read_text(encoding="utf-8"))
-        shards = tuple(path / name for name in sorted(set(index["weight_map"].values())))
-    else:
-        shards = (path / WEIGHTS,)
-    faults = [fault for shard in shards if (fault := _shard_fault(shard))]
-    if not (path / WEIGHTS).exists() and (pickled := _pickled_weights(path)):
-        faults = [f"its weights are pickled ({pickled}), and unpickling can run any code"]
-    return shards, faults
+def _shards(path: Path, weights: str) -> tuple[Path, ...]:
+    """Return the files that hold the weights: the parts that an index names, or the one file."""
+    index = path / f"{weights}.index.json"
+    if not index.is_file():
+        return (path / weights,)
+    parts = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+    return tuple(path / name for name in sorted(set(parts)))
+
+
+def _weight_faults(path: Path, shards: tuple[Path, ...]) -> list[str]:
+    if _is_pickled(path):
+        return [f"its weights are pickled ({PICKLED_WEIGHTS}), and unpickling can run any code"]
+    return [fault for shard in shards if (fault := _shard_fault(shard))]
+
+
+def _read_shard(shard: Path) -> "dict[str, torch.Tensor]":
+    import pickle
+
+    import torch
+    from safetensors.torch import load_file
+
+    if shard.suffix == ".safetensors":
+        return load_file(shard)
+    try:
+        # weights_only: a pickle reader that knows tensors and refuses everything else
+        tensors: dict[str, torch.Tensor] = torch.load(shard, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(f"{shard} holds more than tensors, so it is not loaded") from error
+    return tensors
 
 
 def _shard_fault(shard: Path) -> str:
@@ -138,12 +158,14 @@ def _shard_fault(shard: Path) -> str:
         return f"{shard.name} is damaged or cut short ({error})"
 
 
-def _pickled_weights(path: Path) -> str:
-    return next((name for name in PICKLED_WEIGHTS if (path / name).exists()), "")
+def _is_pickled(path: Path) -> bool:
+    names = (WEIGHTS, PICKLED_WEIGHTS)
+    whole, pickled = ((path / n).exists() or (path / f"{n}.index.json").exists() for n in names)
+    return pickled and not whole
 
 
 def _cure(path: Path) -> str:
-    if _pickled_weights(path):
+    if _is_pickled(path):
         return f"convert it once: bertslim export {path} --format transformers --convert-pickle"
     below = sorted(p.parent.name for p in path.glob(f"*/{CONFIG}"))
     if below:

@@ -1,0 +1,79 @@
+"""`bertslim export`."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from bertslim.commands.options import Model, StepOptions, command
+from bertslim.commands.step import Step, read_source, run_step
+from bertslim.store.checkpoint import Checkpoint, open_checkpoint
+
+Format = Literal["onnx", "transformers"]
+
+GRAPH = "model.onnx"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the subcommand."""
+    command(
+        app,
+        "export",
+        examples="""
+        bertslim export models/sst2-heads40 --format onnx
+        bertslim export models/sst2-heads40 --format transformers --output models/sst2-twin
+        bertslim export models/from-2019 --format transformers --convert-pickle
+        """,
+    )(export)
+
+
+def export(
+    context: typer.Context,
+    model: Model,
+    form: Annotated[Format, typer.Option("--format", help="What to write.", show_default=False)],
+    convert_pickle: Annotated[
+        bool,
+        typer.Option(
+            "--convert-pickle",
+            help="Read pickled weights (tensors only; other content is refused).",
+        ),
+    ] = False,
+    *,
+    step: StepOptions,
+) -> None:
+    """Write a checkpoint for other tools: an ONNX graph, or a stock transformers model.
+
+    `onnx` adds model.onnx: fp32, standard operators, batch and length free, equal to PyTorch within
+    rounding. `transformers` writes a model that stock classes open: missing heads and FFN units
+    come back as zeros, so that the outputs are the same and nothing is faster.
+    """
+    checkpoint = open_checkpoint(read_source(model), allow_pickle=convert_pickle)
+    wanted = Step(
+        command="export",
+        settings={"format": form},
+        inputs={"model": checkpoint},
+        suffix=form,
+    )
+
+    def work(directory: Path, _: Path) -> dict[str, Any]:
+        return _export(checkpoint, form, directory)
+
+    run_step(context, wanted, step, work)
+
+
+def _export(checkpoint: Checkpoint, form: Format, directory: Path) -> dict[str, Any]:
+    from bertslim.model.loading import load_model, save_model, zero_padded_twin
+    from bertslim.model.shapes import parameter_counts
+
+    model = load_model(checkpoint)
+    if form == "transformers":
+        model = zero_padded_twin(model)
+    save_model(model, directory, tokenizer_from=checkpoint.path)
+    report: dict[str, Any] = {"parameters": parameter_counts(model).total}
+    if form == "onnx":
+        from bertslim.graph.emit import emit
+
+        graph = emit(model)
+        (directory / GRAPH).write_bytes(graph.SerializeToString())
+        report |= {"nodes": len(graph.graph.node), "opset": graph.opset_import[0].version}
+    return report

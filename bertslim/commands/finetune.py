@@ -1,0 +1,121 @@
+"""`bertslim finetune`."""
+
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from bertslim.commands.options import (
+    Device,
+    DeviceOption,
+    Model,
+    Seed,
+    StepOptions,
+    TaskFile,
+    TrainingOptions,
+    command,
+)
+from bertslim.commands.step import Step, read_source, run_step
+from bertslim.store.checkpoint import Checkpoint, open_checkpoint
+from bertslim.train.settings import TrainSettings
+from bertslim.train.task import Task, load_task, task_digest
+
+SECONDS_BETWEEN_SAVES = 120.0
+"""How much work an interruption that cannot be caught may cost."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the subcommand."""
+    command(
+        app,
+        "finetune",
+        examples="""
+        bertslim finetune models/bert-base-uncased --task sst2.toml --output models/sst2
+        bertslim finetune models/bert-base-uncased --config bert-sst2.toml
+        torchrun --nproc-per-node 2 -m bertslim finetune models/bert-base-uncased --task sst2.toml
+        """,
+    )(finetune)
+
+
+def finetune(
+    context: typer.Context,
+    model: Model,
+    task: TaskFile,
+    seed: Seed = 0,
+    device: DeviceOption = "auto",
+    *,
+    training: TrainingOptions,
+    step: StepOptions,
+) -> None:
+    """Fine-tune a checkpoint on a task: a teacher to compress, or a baseline to beat.
+
+    The weights of the best epoch are kept. The best is chosen on a slice of the training data that
+    is held out for it; the task's validation data is only reported on.
+
+    Interrupt it and run the same command again: it goes on where it was.
+    """
+    checkpoint = open_checkpoint(read_source(model))
+    described = load_task(task)
+    settings = train_settings(training, seed, device)
+    wanted = Step(
+        command="finetune",
+        settings=lasting(settings),
+        inputs={"model": checkpoint},
+        suffix=described.name,
+        data={"task": task_digest(described, ("train", "validation"))},
+        data_sources={"task": str(task)},
+    )
+
+    def work(directory: Path, resume: Path) -> dict[str, Any]:
+        return _finetune(checkpoint, described, settings, directory, resume)
+
+    run_step(context, wanted, step, work, restart=training.restart)
+
+
+def train_settings(training: TrainingOptions, seed: int, device: Device) -> TrainSettings:
+    """Turn the options into the loop's settings."""
+    given = asdict(training)
+    del given["restart"]
+    return TrainSettings(**given, seed=seed, device=device)
+
+
+def lasting(settings: TrainSettings) -> dict[str, Any]:
+    """Return the settings that change the result: not the memory used, not the device."""
+    kept = asdict(settings)
+    for name in ("accumulation", "device"):
+        del kept[name]
+    return kept
+
+
+def _finetune(
+    checkpoint: Checkpoint, task: Task, settings: TrainSettings, directory: Path, resume: Path
+) -> dict[str, Any]:
+    from bertslim.model.loading import load_for_task, save_model
+    from bertslim.train.encoding import mask_tokens
+    from bertslim.train.examples import load_tokenizer, prepare, read_examples, score_model
+    from bertslim.train.loop import fit
+    from bertslim.train.objectives import labels_objective
+    from bertslim.train.readers import label_names, read_split
+    from bertslim.train.resume import ResumeFolder
+    from bertslim.train.splits import hold_out
+
+    data = read_split(task, "train")
+    model = load_for_task(checkpoint, task.kind, label_names(task, data), seed=settings.seed)
+    tokenizer = load_tokenizer(checkpoint.path)
+    reported = read_examples(task, "validation", model, tokenizer)
+    learnt, held_out = (
+        prepare(rows, task, model, tokenizer) for rows in hold_out(data, settings.seed)
+    )
+    model, report = fit(
+        model,
+        learnt.encoded,
+        labels_objective,
+        settings,
+        evaluate=lambda trained: score_model(trained, held_out),
+        prepare=partial(mask_tokens, masking=learnt.masking) if learnt.masking else None,
+        resume=ResumeFolder(resume, SECONDS_BETWEEN_SAVES),
+    )
+    save_model(model, directory, tokenizer_from=checkpoint.path)
+    return {"training": asdict(report), "validation": asdict(score_model(model, reported))}

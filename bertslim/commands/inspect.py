@@ -1,0 +1,154 @@
+"""`bertslim inspect`."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bertslim.commands.options import Model, ReportOptions, command
+from bertslim.commands.step import read_source
+from bertslim.console import reserved_stdout
+from bertslim.store.checkpoint import Checkpoint, open_checkpoint
+from bertslim.store.provenance import lineage_of
+
+if TYPE_CHECKING:
+    from bertslim.model.configuration import SlimBertConfig
+
+FFN_BAR = 24
+"""Characters of the widest layer's bar."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the subcommand."""
+    command(
+        app,
+        "inspect",
+        examples="""
+        bertslim inspect models/sst2-heads40
+        bertslim inspect models/sst2 --length 32 --length 384
+        bertslim prune-heads models/sst2 --task sst2.toml --remove 0.4 | bertslim inspect -
+        """,
+    )(inspect)
+
+
+def inspect(
+    model: Model,
+    length: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--length", min=1, help="Sequence length to count FLOPs for; may be repeated."
+        ),
+    ] = None,
+    *,
+    report: ReportOptions,
+) -> None:
+    """Show what a checkpoint is: its layers, size, FLOPs and how it was made.
+
+    FLOPs count the multiplications and additions of all matrix products for one sequence. All
+    weights are read and checked on the way.
+    """
+    checkpoint = open_checkpoint(read_source(model))
+    with reserved_stdout():
+        found = describe(checkpoint, length or [128])
+    typer.echo(json.dumps(found) if report.json else "\n".join(picture(found)))
+
+
+def describe(checkpoint: Checkpoint, lengths: list[int]) -> dict[str, Any]:
+    """Collect everything there is to say about a checkpoint, JSON-able."""
+    from bertslim.model.configuration import layer_widths
+    from bertslim.model.loading import load_model, model_kind
+    from bertslim.model.shapes import flops, parameter_counts
+    from bertslim.train.examples import LABELLED, model_labels
+
+    model = load_model(checkpoint)
+    config, counts, kind = model.config, parameter_counts(model), model_kind(model)
+    return {
+        "path": str(checkpoint.path),
+        "model_type": checkpoint.config["model_type"],
+        "family": config.family,
+        "kind": kind,
+        "labels": list(model_labels(model)) if kind in LABELLED else [],
+        "hidden_size": config.hidden_size,
+        "vocab_size": config.vocab_size,
+        "positions": config.max_position_embeddings - config.position_offset,
+        "full_heads": _full_heads(config),
+        "layers": [asdict(widths) for widths in layer_widths(config)],
+        "parameters": {
+            "embedding": counts.embedding,
+            "layers": list(counts.layers),
+            "head": counts.head,
+            "total": counts.total,
+        },
+        "flops": {str(n): flops(config, n) for n in lengths},
+        "bytes": checkpoint.size_in_bytes(),
+        "lineage": [_ancestor(step) for step in lineage_of(checkpoint.path)],
+    }
+
+
+def picture(found: Mapping[str, Any]) -> Iterator[str]:
+    """Draw a checkpoint in text, at most 80 columns wide."""
+    kind = found["kind"] or "no task head"
+    labels = f" ({', '.join(found['labels'])})" if 0 < len(found["labels"]) <= 8 else ""
+    kept = "" if found["model_type"] == found["family"] else f", {found['family']} inside"
+    yield f"{found['path']}"
+    yield f"{found['model_type']}{kept}; {kind}{labels}"
+    yield ""
+    yield from _layers(found)
+    yield ""
+    parameters = found["parameters"]
+    encoder = sum(parameters["layers"])
+    yield (
+        f"parameters   {_millions(parameters['total'])}: embedding "
+        f"{_millions(parameters['embedding'])}, encoder {_millions(encoder)}, "
+        f"head {_millions(parameters['head'])}"
+    )
+    for length, count in found["flops"].items():
+        yield f"FLOPs        {count / 1e9:.2f} G for {length} tokens"
+    yield f"weights      {found['bytes'] / 1e6:.1f} MB"
+    yield f"positions    {found['positions']}; hidden size {found['hidden_size']}"
+    for number, step in enumerate(found["lineage"]):
+        yield f"{'made by' if number == 0 else 'then':<12} {_line(step)}"
+
+
+def _layers(found: Mapping[str, Any]) -> Iterator[str]:
+    heads = max(found["full_heads"], *(layer["heads"] for layer in found["layers"]), 1)
+    widest = max((layer["intermediate_size"] for layer in found["layers"]), default=1) or 1
+    yield f"layer  {'heads':<{heads + 8}} {'FFN':<{FFN_BAR + 6}}"
+    for number, layer in enumerate(found["layers"]):
+        there, ffn = layer["heads"], layer["intermediate_size"]
+        row = f"{'■' * there}{'·' * (heads - there)} {there:>2}/{heads:<2}"
+        bar = f"{'■' * round(FFN_BAR * ffn / widest):<{FFN_BAR}} {ffn:>5}"
+        yield f"{number:>5}  {row:<{heads + 8}} {bar}{_extras(layer)}".rstrip()
+
+
+def _extras(layer: Mapping[str, Any]) -> str:
+    shared = f"  {layer['kv_heads']} K/V" if layer["kv_heads"] != layer["heads"] else ""
+    return shared + (f"  window {layer['window']}" if layer["window"] else "")
+
+
+def _full_heads(config: "SlimBertConfig") -> int:
+    """Heads per layer of a model of this hidden size from which none was removed."""
+    from bertslim.model.configuration import layer_widths
+
+    sizes = [widths.head_dim for widths in layer_widths(config)]
+    return int(config.hidden_size // sizes[0]) if sizes else 0
+
+
+def _ancestor(step: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "command": step["request"]["command"],
+        "settings": step["request"]["settings"],
+        "created": step["created"],
+        "seconds": step["seconds"],
+    }
+
+
+def _line(step: Mapping[str, Any]) -> str:
+    settings = " ".join(f"{n.replace('_', '-')}={v}" for n, v in step["settings"].items())
+    return f"{step['command']} {settings}"
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:.2f} M"

@@ -1,0 +1,142 @@
+"""Rows of a task, read and encoded for one model, and how well it does on them."""
+
+import functools
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from datasets import Dataset
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from bertslim.errors import CheckpointError, DataError
+from bertslim.model.loading import model_kind
+from bertslim.model.modeling import SlimBertPreTrainedModel
+from bertslim.model.running import run_model
+from bertslim.store.checkpoint import TOKENIZER_FILES
+from bertslim.train.encoding import Masking, encode, masking_of
+from bertslim.train.prediction import Run, Score, score
+from bertslim.train.readers import read_split
+from bertslim.train.task import Split, Task
+
+LABELLED = ("text-classification", "token-classification")
+"""Kinds of task whose outputs stand for named labels."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Examples:
+    """Some rows of a task.
+
+    Attributes:
+        task: The task.
+        labels: Names of the model's outputs, in their order; none where outputs have no names.
+        data: The rows as people wrote them.
+        encoded: The rows as the model reads them.
+        pad_token_id: What fills short rows.
+        masking: How words are masked; None unless the task is to guess them.
+    """
+
+    task: Task
+    labels: tuple[str, ...]
+    data: Dataset
+    encoded: Dataset
+    pad_token_id: int
+    masking: Masking | None
+
+
+def load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
+    """Open a checkpoint's tokenizer.
+
+    Raises:
+        CheckpointError: If there is none, or it cannot be read.
+    """
+    if not any((directory / name).is_file() for name in TOKENIZER_FILES):
+        raise CheckpointError(
+            f"{directory} has no tokenizer", "copy tokenizer.json from the model it was made from"
+        )
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(directory)
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"the tokenizer of {directory} cannot be read: {error}") from error
+    return tokenizer
+
+
+def prepare(
+    data: Dataset, task: Task, model: SlimBertPreTrainedModel, tokenizer: PreTrainedTokenizerBase
+) -> Examples:
+    """Encode rows for a model.
+
+    Raises:
+        DataError: If the rows hold labels that the model does not know.
+        SettingsError: If the task's texts are longer than the model has positions.
+    """
+    config = model.config
+    labels = model_labels(model) if task.kind in LABELLED else ()
+    positions = config.max_position_embeddings - config.position_offset
+    encoded = encode(data, task, tokenizer, labels, positions=positions)
+    if not config.type_vocab_size and "token_type_ids" in encoded.column_names:
+        encoded = encoded.remove_columns("token_type_ids")
+    masking = masking_of(task, tokenizer) if task.kind == "masked-lm" else None
+    return Examples(task, labels, data, encoded, config.pad_token_id or 0, masking)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A random choice of rows.
+
+    Attributes:
+        size: How many at the most.
+        seed: Determines which.
+    """
+
+    size: int
+    seed: int
+
+
+def read_examples(
+    task: Task,
+    split: Split,
+    model: SlimBertPreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    sample: Sample | None = None,
+) -> Examples:
+    """Read and encode one split, or a sample of it, for a model that was trained on such a task.
+
+    Raises:
+        DataError: If the model has a head of another kind, or the data is not as the task says.
+    """
+    if (kind := model_kind(model)) != task.kind:
+        raise DataError(
+            f"task {task.name} is {task.kind}, but the model's head is for {kind or 'nothing'}",
+            f"bertslim finetune MODEL --task {task.name}.toml gives it such a head",
+        )
+    if task.kind in LABELLED:
+        task = replace(task, labels=model_labels(model))
+    data = read_split(task, split)
+    if sample is not None and sample.size < len(data):
+        data = data.shuffle(seed=sample.seed).select(range(sample.size))
+    return prepare(data, task, model, tokenizer)
+
+
+def model_labels(model: SlimBertPreTrainedModel) -> tuple[str, ...]:
+    """Return the names of a classifier's outputs, in their order."""
+    return tuple(name for _, name in sorted((model.config.id2label or {}).items()))
+
+
+def score_run(run: Run, examples: Examples, *, batch_size: int = 32) -> Score:
+    """Score anything that runs the model: PyTorch, or the engine of another runtime."""
+    return score(
+        run,
+        examples.encoded,
+        examples.data,
+        examples.task,
+        examples.labels,
+        batch_size=batch_size,
+        pad_token_id=examples.pad_token_id,
+        masking=examples.masking,
+    )
+
+
+def score_model(
+    model: SlimBertPreTrainedModel, examples: Examples, *, batch_size: int = 32
+) -> Score:
+    """Score the model itself, as it is and where it is."""
+    return score_run(functools.partial(run_model, model), examples, batch_size=batch_size)
