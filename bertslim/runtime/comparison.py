@@ -11,9 +11,10 @@ from bertslim.console import detail, track
 from bertslim.errors import SettingsError, UnavailableError, fault_list
 from bertslim.model.shapes import flops, parameter_counts
 from bertslim.runtime import agreement
-from bertslim.runtime.engine import Batch, Engine, EngineSettings, Outputs, Source, build
+from bertslim.runtime.engine import Batch, Engine, Outputs, Source, build
 from bertslim.runtime.machine import Machine, this_machine
-from bertslim.runtime.timing import Budget, Latency, summarise, time_rounds
+from bertslim.runtime.plan import Plan
+from bertslim.runtime.timing import Latency, summarise, time_rounds
 
 if TYPE_CHECKING:
     from bertslim.train.prediction import Score
@@ -34,24 +35,6 @@ class Contender:
     """Of the weights on disk."""
     score: "Callable[[Run], Score] | None"
     """Scores any way to run the model on the task; None without a task."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is compared, and how."""
-
-    runtimes: tuple[str, ...]
-    precisions: tuple[str, ...]
-    batch_sizes: tuple[int, ...]
-    lengths: tuple[int, ...]
-    engine: EngineSettings
-    budget: Budget
-    seed: int
-    """Of the random words that are timed."""
-
-    def shapes(self) -> list[tuple[int, int]]:
-        """Every (batch size, length)."""
-        return list(product(self.batch_sizes, self.lengths))
 
 
 @dataclass(frozen=True, slots=True)

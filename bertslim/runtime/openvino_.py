@@ -3,6 +3,7 @@
 import openvino
 
 from bertslim.errors import UnavailableError
+from bertslim.model.running import OUTPUTS
 from bertslim.runtime.engine import NO_BF16, Batch, EngineSettings, Outputs, Source, chosen_inputs
 
 DEVICE = "CPU"
@@ -18,7 +19,10 @@ class OpenVinoEngine:
         self.precision = precision
         self._request = compiled.create_infer_request()
         self._inputs = tuple(port.any_name for port in compiled.inputs)
-        self._outputs = tuple(port.any_name for port in compiled.outputs)
+        # a port has the names of all values that turned out to be the same
+        self._outputs = tuple(
+            next(name for name in OUTPUTS if name in port.names) for port in compiled.outputs
+        )
 
     def run(self, batch: Batch) -> Outputs:
         """Compute the outputs of one padded batch."""

@@ -1,0 +1,262 @@
+"""`bertslim bench`."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from bertslim.commands.options import OptionalTaskFile, ReportOptions, Seed, command
+from bertslim.commands.step import read_source
+from bertslim.console import note, reserved_stdout
+from bertslim.errors import QualityError, SettingsError, fault_list
+from bertslim.store.checkpoint import Checkpoint, open_checkpoint
+from bertslim.store.staging import explained_os_errors
+from bertslim.train.task import Task, load_task
+
+if TYPE_CHECKING:
+    from bertslim.runtime.comparison import Comparison, Contender
+    from bertslim.runtime.plan import Plan
+
+WIDTH_OF_FILES = 120
+PICTURES = (".png", ".svg", ".pdf")
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """What is measured: every combination of these."""
+
+    runtime: Annotated[
+        str,
+        typer.Option("--runtime", metavar="NAMES", help="Any of torch, onnxruntime, openvino."),
+    ] = "torch,onnxruntime,openvino"
+    precision: Annotated[
+        str, typer.Option("--precision", metavar="NAMES", help="Any of fp32, bf16.")
+    ] = "fp32"
+    batch: Annotated[str, typer.Option("--batch", metavar="SIZES", help="Sequences per batch.")] = (
+        "1,8"
+    )
+    length: Annotated[
+        str, typer.Option("--length", metavar="SIZES", help="Tokens per sequence.")
+    ] = "128"
+
+
+@dataclass(frozen=True, slots=True)
+class Measuring:
+    """How long, and with what."""
+
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=0, help="Time for each engine at each shape.")
+    ] = 5.0
+    rounds: Annotated[
+        int, typer.Option("--rounds", min=1, help="Measure at least so often, however long.")
+    ] = 10
+    warm_up: Annotated[
+        int, typer.Option("--warm-up", min=0, help="Rounds that are run first and not counted.")
+    ] = 3
+    threads: Annotated[
+        int, typer.Option("--threads", min=0, help="CPU threads; 0 takes all there are.")
+    ] = 0
+    seed: Seed = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What the checkpoints after the first must reach."""
+
+    max_drop: Annotated[
+        float | None,
+        typer.Option(
+            "--max-drop", help="Most of the metric that may be lost.", rich_help_panel="Bounds"
+        ),
+    ] = None
+    min_speedup: Annotated[
+        float | None,
+        typer.Option("--min-speedup", min=0, help="Least times as fast.", rich_help_panel="Bounds"),
+    ] = None
+    max_p95_ms: Annotated[
+        float | None,
+        typer.Option(
+            "--max-p95-ms", min=0, help="Slowest 95th percentile.", rich_help_panel="Bounds"
+        ),
+    ] = None
+
+
+def register(app: typer.Typer) -> None:
+    """Add the subcommand."""
+    command(
+        app,
+        "bench",
+        examples="""
+        bertslim bench models/sst2 out/sst2-heads40 --task sst2.toml --picture trade-off.png
+        bertslim bench models/sst2 --runtime onnxruntime,openvino --batch 1,8,32 --length 64,128
+        bertslim finetune small --task sst2.toml | bertslim bench big - --min-speedup 2
+        """,
+    )(bench)
+
+
+def bench(
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL...",
+            help="Checkpoint directories or hub names; one may be `-`, read from the pipe.",
+            show_default=False,
+        ),
+    ],
+    task: OptionalTaskFile = None,
+    save: Annotated[
+        Path | None, typer.Option("--save", metavar="FILE", help="Write all raw times as JSON.")
+    ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option("--picture", metavar="FILE", help="Draw accuracy against latency."),
+    ] = None,
+    *,
+    cells: Cells,
+    measuring: Measuring,
+    bounds: Bounds,
+    report: ReportOptions,
+) -> None:
+    """Time checkpoints side by side on several runtimes, with their accuracy in the same table.
+
+    Every engine is compared with PyTorch first; one that computes something else is not timed. The
+    engines take turns, so that what slows the machine down slows all of them.
+
+    The bounds hold for every checkpoint after the first, which is compared with the first on the
+    same runtime. A bound that is missed ends in exit code 3.
+    """
+    plan = _plan(cells, measuring)
+    _refuse_what_cannot_be(models, task, picture, bounds)
+    described = load_task(task) if task else None
+    names = [read_source(model) for model in models]
+    checkpoints = [open_checkpoint(name) for name in names]
+    with reserved_stdout():
+        comparison = _compare(_numbered(names), checkpoints, described, plan)
+    _publish(comparison, save, picture, as_json=report.json)
+    _hold_to(bounds, comparison)
+
+
+def _plan(cells: Cells, measuring: Measuring) -> "Plan":
+    from bertslim.runtime.engine import EngineSettings, check_names
+    from bertslim.runtime.machine import available_cores
+    from bertslim.runtime.plan import Plan
+    from bertslim.runtime.timing import Budget
+
+    plan = Plan(
+        runtimes=_words("--runtime", cells.runtime),
+        precisions=_words("--precision", cells.precision),
+        batch_sizes=_sizes("--batch", cells.batch),
+        lengths=_sizes("--length", cells.length),
+        engine=EngineSettings(measuring.threads or available_cores()),
+        budget=Budget(measuring.seconds, measuring.warm_up, measuring.rounds),
+        seed=measuring.seed,
+    )
+    check_names(plan.runtimes, plan.precisions)
+    return plan
+
+
+def _words(flag: str, text: str) -> tuple[str, ...]:
+    """Read what stands between commas, each once."""
+    words = tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+    if not words:
+        raise SettingsError(f"{flag} names nothing", "separate several by commas")
+    return words
+
+
+def _sizes(flag: str, text: str) -> tuple[int, ...]:
+    words = _words(flag, text)
+    if wrong := [word for word in words if not word.isdecimal() or int(word) == 0]:
+        raise SettingsError(f"{flag} {','.join(wrong)}: not a positive number", "such as 1,8,32")
+    return tuple(int(word) for word in words)
+
+
+def _refuse_what_cannot_be(
+    models: Sequence[str], task: Path | None, picture: Path | None, bounds: Bounds
+) -> None:
+    faults = []
+    if models.count("-") > 1:
+        faults.append("'-' can stand for one MODEL only: the pipe brings one path")
+    if picture and not task:
+        faults.append("--picture shows accuracy, so it needs --task")
+    if picture and picture.suffix.lower() not in PICTURES:
+        faults.append(f"--picture {picture.name}: the name must end in {', '.join(PICTURES)}")
+    if bounds.max_drop is not None and not task:
+        faults.append("--max-drop is about accuracy, so it needs --task")
+    for flag, bound in (("--max-drop", bounds.max_drop), ("--min-speedup", bounds.min_speedup)):
+        if bound is not None and len(models) == 1:
+            faults.append(f"{flag} compares with the first MODEL, so it needs a second one")
+    if faults:
+        raise SettingsError(fault_list("these options do not go together", faults))
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    """Tell apart a checkpoint that is given twice, which shows how far times scatter."""
+    return [
+        f"{n} ({names[: i + 1].count(n)})" if n in names[:i] else n for i, n in enumerate(names)
+    ]
+
+
+def _compare(
+    names: Sequence[str], checkpoints: Sequence[Checkpoint], task: Task | None, plan: "Plan"
+) -> "Comparison":
+    from bertslim.runtime.comparison import compare
+
+    contenders = [_contender(n, c, task) for n, c in zip(names, checkpoints, strict=True)]
+    return compare(contenders, plan)
+
+
+def _contender(name: str, checkpoint: Checkpoint, task: Task | None) -> "Contender":
+    from bertslim.graph.emit import emit
+    from bertslim.model.loading import load_model
+    from bertslim.runtime.comparison import Contender
+    from bertslim.runtime.engine import Source
+    from bertslim.train.examples import load_tokenizer, read_examples, score_run
+
+    model = load_model(checkpoint)
+    source = Source(model, onnx=lambda: emit(model).SerializeToString())
+    size = checkpoint.size_in_bytes()
+    if task is None:
+        return Contender(name, source, size, score=None)
+    examples = read_examples(task, "validation", model, load_tokenizer(checkpoint.path))
+    return Contender(name, source, size, score=lambda run: score_run(run, examples))
+
+
+def _publish(
+    comparison: "Comparison", save: Path | None, picture: Path | None, *, as_json: bool
+) -> None:
+    if as_json:
+        typer.echo(json.dumps(comparison.as_json()))
+    else:
+        _print_table(comparison)
+    if save:
+        with explained_os_errors(save):
+            save.write_text(json.dumps(comparison.as_json(), indent=1) + "\n", encoding="utf-8")
+        note(f"wrote {save}")
+    if picture:
+        from bertslim.runtime.picture import draw
+
+        with explained_os_errors(picture):
+            draw(comparison, picture)
+        note(f"wrote {picture}")
+
+
+def _print_table(comparison: "Comparison") -> None:
+    from bertslim.runtime.table import comparison_text
+
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    width = console.width if console.is_terminal else WIDTH_OF_FILES
+    console.print(comparison_text(comparison, width), end="")
+
+
+def _hold_to(bounds: Bounds, comparison: "Comparison") -> None:
+    from bertslim.runtime.gates import Gates, disagreements, missed_bounds
+
+    gates = Gates(bounds.max_drop, bounds.min_speedup, bounds.max_p95_ms)
+    faults = disagreements(comparison.rows) + missed_bounds(comparison.rows, gates)
+    if faults:
+        raise QualityError(fault_list("missed", faults))

@@ -1,0 +1,179 @@
+"""The written graph computes what PyTorch computes: every head, width and family, on two runtimes."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+import onnxruntime
+import openvino
+import pytest
+import torch
+
+from bertslim.errors import CheckpointError
+from bertslim.graph.emit import emit
+from bertslim.model.configuration import LayerWidths, SlimBertConfig, with_widths
+from bertslim.model.modeling import (
+    SlimBertForMaskedLM,
+    SlimBertForQuestionAnswering,
+    SlimBertForSequenceClassification,
+    SlimBertForTokenClassification,
+    SlimBertModel,
+    SlimBertPreTrainedModel,
+)
+from bertslim.model.running import run_model
+
+FULL = LayerWidths(heads=4, kv_heads=4, head_dim=8, intermediate_size=48, window=None)
+WIDTHS = {
+    "full": [FULL, FULL],
+    "uneven": [LayerWidths(3, 3, 8, 37, None), LayerWidths(2, 2, 8, 64, None)],
+    "one head": [LayerWidths(1, 1, 8, 48, None), FULL],
+    "no heads": [LayerWidths(0, 0, 8, 48, None), FULL],
+    "no units": [LayerWidths(4, 4, 8, 0, None), LayerWidths(0, 0, 8, 0, None)],
+    "one shared key": [LayerWidths(4, 1, 8, 48, None), FULL],
+    "keys shared in pairs": [LayerWidths(4, 2, 8, 48, None), LayerWidths(6, 2, 8, 48, None)],
+    "windows": [LayerWidths(4, 4, 8, 48, 4), LayerWidths(4, 2, 8, 48, 6), FULL],
+}
+HEADS = (
+    SlimBertModel,
+    SlimBertForSequenceClassification,
+    SlimBertForTokenClassification,
+    SlimBertForQuestionAnswering,
+    SlimBertForMaskedLM,
+)
+FAMILIES: dict[str, dict[str, object]] = {
+    "bert": {"pooler_activation": "tanh"},
+    "roberta": {"position_offset": 2, "type_vocab_size": 1, "pad_token_id": 1},
+    "distilbert": {"type_vocab_size": 0, "pooler_activation": "relu"},
+    "electra": {"embedding_size": 16, "pooler_activation": "gelu"},
+}
+INPUTS = ["input_ids", "attention_mask", "token_type_ids"]
+
+
+def random_model(
+    head: type[SlimBertPreTrainedModel] = SlimBertForTokenClassification,
+    widths: list[LayerWidths] = WIDTHS["full"],
+    **settings: object,
+) -> SlimBertPreTrainedModel:
+    torch.manual_seed(0)
+    defaults = {"vocab_size": 64, "hidden_size": 32, "num_attention_heads": 4, "num_labels": 3}
+    positions = {"max_position_embeddings": 24}
+    model = head(with_widths(SlimBertConfig(**{**defaults, **positions, **settings}), widths))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0, 0.3)
+    return model.eval()
+
+
+def padded_batch(model: SlimBertPreTrainedModel, lengths: list[int]) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(1)
+    mask = (np.arange(max(lengths)) < np.array(lengths)[:, None]).astype(np.int64)
+    ids = random.integers(2, 64, mask.shape)
+    batch = {
+        "input_ids": np.where(mask == 1, ids, model.config.pad_token_id),
+        "attention_mask": mask,
+    }
+    if model.config.type_vocab_size > 1:
+        batch["token_type_ids"] = random.integers(0, 2, mask.shape)
+    return batch
+
+
+def on_onnxruntime(graph: bytes, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    session = onnxruntime.InferenceSession(graph)
+    names = [value.name for value in session.get_outputs()]
+    return dict(zip(names, session.run(names, dict(batch)), strict=True))
+
+
+def on_openvino(graph: bytes, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    core = openvino.Core()
+    model = core.read_model(graph)
+    names = [value.name for value in onnx.load_from_string(graph).graph.output]
+    exact = {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = core.compile_model(model, "CPU", exact)
+    results = compiled(dict(batch))
+    return {name: results[name] for name in names}
+
+
+def assert_same_everywhere(model: SlimBertPreTrainedModel, *batches: list[int]) -> None:
+    graph = emit(model)
+    onnx.checker.check_model(graph, full_check=True)
+    data = graph.SerializeToString()
+    for lengths in batches or ([9, 5, 1],):
+        batch = padded_batch(model, lengths)
+        expected = run_model(model, batch)
+        for run in (on_onnxruntime, on_openvino):
+            outputs = run(data, batch)
+            assert outputs.keys() == expected.keys()
+            for name in expected:
+                np.testing.assert_allclose(outputs[name], expected[name], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_head_of_every_family(family: str, head: type[SlimBertPreTrainedModel]) -> None:
+    assert_same_everywhere(random_model(head, **FAMILIES[family]))
+
+
+@pytest.mark.parametrize("widths", WIDTHS)
+def test_every_width(widths: str) -> None:
+    assert_same_everywhere(random_model(widths=WIDTHS[widths]))
+
+
+def test_batch_and_length_are_free() -> None:
+    assert_same_everywhere(random_model(widths=WIDTHS["windows"]), [12, 7], [3], [1, 24, 2, 9, 20])
+
+
+@pytest.mark.parametrize("activation", ["gelu", "gelu_new", "gelu_pytorch_tanh", "relu"])
+def test_every_activation(activation: str) -> None:
+    model = random_model(SlimBertForMaskedLM, hidden_act=activation, mlm_activation=activation)
+    assert_same_everywhere(model)
+
+
+def test_regression_has_one_output() -> None:
+    model = random_model(
+        SlimBertForSequenceClassification,
+        num_labels=1,
+        problem_type="regression",
+        pooler_activation="tanh",
+    )
+    assert_same_everywhere(model)
+    assert run_model(model, padded_batch(model, [4, 2]))["logits"].shape == (2, 1)
+
+
+def test_a_half_precision_model_is_written_in_fp32() -> None:
+    graph = emit(random_model().to(torch.float16))
+    kinds = {tensor.data_type for tensor in graph.graph.initializer}
+    assert kinds == {onnx.TensorProto.FLOAT, onnx.TensorProto.INT64}
+
+
+@pytest.mark.parametrize(
+    ("family", "inputs"),
+    [("bert", INPUTS), ("electra", INPUTS), ("roberta", INPUTS[:2]), ("distilbert", INPUTS[:2])],
+)
+def test_inputs_of_a_family(family: str, inputs: list[str]) -> None:
+    graph = emit(random_model(**FAMILIES[family])).graph
+    assert [value.name for value in graph.input] == inputs
+
+
+def test_nodes_lead_to_modules_and_each_weight_is_stored_once() -> None:
+    model = random_model(SlimBertForMaskedLM, widths=WIDTHS["keys shared in pairs"])
+    graph = emit(model).graph
+    modules = {name for name, _ in model.named_modules()}
+    products = [node.name for node in graph.node if node.op_type in ("MatMul", "Gelu")]
+    owners = {name.split("/")[0] for name in products}
+    assert owners - modules == {"mlm.decoder"}
+    stored = [tensor.name for tensor in graph.initializer]
+    assert len(stored) == len(set(stored))
+    assert {name for name in stored if "." in name} == set(model.state_dict())
+
+
+def test_operators_are_the_ones_that_runtimes_fuse() -> None:
+    graph = emit(random_model(widths=[FULL] * 3)).graph
+    count = [node.op_type for node in graph.node].count
+    assert (count("LayerNormalization"), count("Gelu"), count("Softmax")) == (7, 3, 3)
+    # six products a layer with weights, two without; no scaling of the scores
+    assert (count("MatMul"), count("Mul")) == (3 * 8 + 1, 1)
+
+
+def test_an_activation_without_an_operator_is_named() -> None:
+    with pytest.raises(CheckpointError, match="'silu' has no ONNX operator"):
+        emit(random_model(hidden_act="silu"))

@@ -1,0 +1,48 @@
+"""Rows and scores without any engine."""
+
+from bertslim.runtime.comparison import Comparison, Row
+from bertslim.runtime.engine import EngineSettings
+from bertslim.runtime.machine import Machine
+from bertslim.runtime.plan import Plan
+from bertslim.runtime.timing import Budget, summarise
+from bertslim.train.prediction import Score
+
+
+def row(
+    checkpoint: str = "big",
+    times: list[float] | None = None,
+    *,
+    runtime: str = "torch",
+    precision: str = "fp32",
+    accuracy: float | None = None,
+    first: list[float] | None = None,
+    reason: str = "",
+    difference: float | None = 1e-6,
+) -> Row:
+    """One row at batch 8 x 128; without times it was not timed."""
+    score = None
+    if accuracy is not None:
+        score = Score({}, "accuracy", accuracy, accuracy - 0.02, accuracy + 0.02, 100)
+    return Row(
+        checkpoint=checkpoint,
+        runtime=runtime,
+        precision=precision,
+        batch_size=8,
+        length=128,
+        parameters=22_700_000,
+        flops=10**9,
+        size_bytes=90_900_000,
+        build_seconds=1.5,
+        difference=difference,
+        allowed_difference=1e-3,
+        accuracy=score,
+        latency=summarise(times, first or times, 8) if times else None,
+        reason=reason,
+    )
+
+
+def comparison(*rows: Row) -> Comparison:
+    """The rows, on a machine of no consequence."""
+    plan = Plan(("torch",), ("fp32",), (8,), (128,), EngineSettings(2), Budget(1, 0, 1), 0)
+    machine = Machine("A CPU", 2, ("avx2",), "Linux 6", "3.11.7", {"torch": "2.13.0"})
+    return Comparison(rows, plan, machine)

@@ -1,0 +1,47 @@
+"""What is compared, and how far apart it may be."""
+
+import numpy as np
+
+from bertslim.model.configuration import SlimBertConfig
+from bertslim.runtime.agreement import (
+    allowed_difference,
+    full_batch,
+    largest_difference,
+    padded_batch,
+)
+
+CONFIG = SlimBertConfig(vocab_size=64, pad_token_id=1, type_vocab_size=1)
+
+
+def test_the_timed_batch_is_full_and_the_same_each_time() -> None:
+    batch = full_batch(CONFIG, 2, 6, seed=3)
+    assert batch.keys() == {"input_ids", "attention_mask"}
+    assert batch["input_ids"].shape == (2, 6)
+    assert batch["input_ids"].min() >= 32
+    assert batch["attention_mask"].all()
+    np.testing.assert_array_equal(batch["input_ids"], full_batch(CONFIG, 2, 6, 3)["input_ids"])
+
+
+def test_the_compared_batch_is_padded() -> None:
+    batch = padded_batch(CONFIG, 3, 8, seed=0)
+    assert batch["attention_mask"].sum(1).tolist() == [8, 6, 4]
+    assert batch["input_ids"][2, 4:].tolist() == [1] * 4
+    assert padded_batch(CONFIG, 1, 8, seed=0)["attention_mask"].sum() == 4
+    assert padded_batch(CONFIG, 1, 1, seed=0)["attention_mask"].sum() == 1
+
+
+def test_padding_does_not_count_but_every_label_does() -> None:
+    mask = {"attention_mask": np.array([[1, 1], [1, 0]])}
+    zeros, ones = np.zeros((2, 2), np.float32), np.ones((2, 2), np.float32)
+    last = np.array([[0, 0], [0, 1]], np.float32)
+    assert largest_difference({"start_logits": last}, {"start_logits": zeros}, mask) == 0
+    # of the same shape by chance: two labels
+    assert largest_difference({"logits": last}, {"logits": zeros}, mask) == 1
+    states, reference = last[..., None], zeros[..., None]
+    assert largest_difference({"logits": states}, {"logits": reference}, mask) == 0
+    assert largest_difference({"logits": ones * -3}, {"logits": ones}, mask) == 4
+
+
+def test_allowed_difference_grows_with_the_outputs() -> None:
+    assert allowed_difference("fp32", {"logits": np.array([0.1, -0.2], np.float32)}) == 1e-3
+    assert allowed_difference("fp32", {"logits": np.array([5, -20], np.float32)}) == 2e-2

@@ -1,0 +1,49 @@
+"""The table, to the character."""
+
+import inspect
+
+import pytest
+
+from bertslim.runtime.table import comparison_text
+from tests.runtime.fakes import comparison, row
+
+ROWS = (
+    row("models/big", [100.0, 100.0], accuracy=0.9312),
+    row("models/big", runtime="openvino", precision="bf16", difference=None, reason="no bf16"),
+    row("out/small", [12.5, 12.5], accuracy=0.9, first=[100.0, 100.0]),
+)
+
+
+def test_narrow_table() -> None:
+    expected = """
+    batch 8 x 128    accuracy  p50 ms  p95 ms  seq/s  ratio  max diff
+    models/big  22.7 M parameters, 90.9 MB
+      torch fp32       0.9312     100     100   80.0   1.00     1e-06
+      openvino bf16  not timed: no bf16
+    out/small  22.7 M parameters, 90.9 MB
+      torch fp32       0.9000    12.5    12.5    640   8.00     1e-06
+
+    ratio: how many times as fast as the first row; max diff: from PyTorch fp32
+    A CPU, 2 threads, avx2
+    torch 2.13.0
+    """
+    assert comparison_text(comparison(*ROWS), 80).plain.strip() == inspect.cleandoc(expected)
+
+
+@pytest.mark.parametrize(("width", "widest"), [(80, 80), (120, 120)])
+def test_table_fits(width: int, widest: int) -> None:
+    lines = comparison_text(comparison(*ROWS), width).plain.splitlines()
+    assert max(map(len, lines)) <= widest
+
+
+def test_wide_table_has_the_spreads() -> None:
+    text = comparison_text(comparison(*ROWS), 120).plain
+    assert "0.911-0.951" in text
+    assert "8.00-8.00" in text
+
+
+def test_without_a_task_there_is_no_metric_and_noise_is_marked() -> None:
+    text = comparison_text(comparison(row(times=[1.0, 2.0])), 80).plain
+    assert text.splitlines()[0].split() == "batch 8 x 128 p50 ms p95 ms seq/s ratio max diff".split()
+    assert "~1.50" in text
+    assert "~ noisy" in text
