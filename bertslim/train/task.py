@@ -22,6 +22,8 @@ from bertslim.train.task_schema import (
     guessed_format,
 )
 
+__all__ = ["HubData", "Layout", "Split", "Task", "format_of", "load_task", "task_digest"]
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from bertslim.errors import DataError
+from bertslim.model import loading
+from bertslim.train import task_schema
 from bertslim.train.task import HubData, load_task, task_digest
 from tests.train.tasks import tsv_task, write_task
 
@@ -21,7 +23,9 @@ def faults_of(folder: Path, document: str, *files: str) -> list[str]:
     message = str(caught.value)
     title = f"{path} is not a valid task file:"
     assert message.startswith(title)
-    return [line.strip().removeprefix("- ") for line in message.removeprefix(title).split("\n") if line]
+    return [
+        line.strip().removeprefix("- ") for line in message.removeprefix(title).split("\n") if line
+    ]
 
 
 def test_defaults_are_filled_in(tmp_path: Path) -> None:
@@ -152,6 +156,10 @@ def test_the_digest_covers_settings_and_contents_but_no_paths(tmp_path: Path) ->
     assert task_digest(tsv_task(here, ROWS, more='encoding = "latin-1"', dev=ROWS), ["train"]) != (
         digest
     )
+
+
+def test_kinds_are_those_that_models_have_heads_for() -> None:
+    assert task_schema.KINDS == loading.KINDS
 
 
 def test_loading_a_task_imports_no_heavy_library() -> None:

@@ -67,8 +67,8 @@ def encode(
 
 def _batches(data: Dataset, description: str) -> Iterator[Columns]:
     for start in track(range(0, len(data), BATCH_ROWS), description):
-        columns = data[start : start + BATCH_ROWS]
-        yield {"example": range(start, start + len(columns["id"])), **columns}
+        stop = min(start + BATCH_ROWS, len(data))
+        yield {"example": range(start, stop), **data[start:stop]}
 
 
 def _check_tokenizer(task: Task, tokenizer: PreTrainedTokenizerBase, limit: int) -> None:
