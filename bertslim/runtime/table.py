@@ -62,7 +62,7 @@ def _checkpoint_block(
 ) -> Text:
     """A checkpoint's name and size, then its engines, each with its numbers or why it has none."""
     first = rows[0]
-    size = f"{first.parameters / 1e6:.1f} M parameters, {_number(first.size_bytes / 1e6)} MB"
+    size = f"{_number(first.parameters / 1e6)} M parameters, {_number(first.size_bytes / 1e6)} MB"
     text = Text.assemble((first.checkpoint, "cyan"), (f"{GAP}{size}\n", "dim"))
     for row in rows:
         if row.latency is None:

@@ -1,4 +1,4 @@
-"""The written graph computes what PyTorch computes: every head, width and family, on two runtimes."""
+"""The written graph computes what PyTorch computes, for every head, width and family."""
 
 from collections.abc import Mapping
 

@@ -48,7 +48,7 @@ def contender(name: str, *, scored: bool = True) -> Contender:
         name_or_path=name,
     )
 
-    def score(run: Run) -> Score:
+    def score(_run: Run) -> Score:
         LOG.append(f"{name} is scored")
         return Score({"accuracy": 0.9}, "accuracy", 0.9, 0.8, 1.0, 50)
 

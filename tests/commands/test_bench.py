@@ -1,0 +1,140 @@
+"""`bertslim bench`: one table, one object or one picture; bounds that end in exit code 3."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from bertslim.cli import main
+from tests.commands.shell import bash
+from tests.tiny import save_tiny_bert
+
+QUICK = [
+    "--length",
+    "16",
+    "--batch",
+    "2",
+    "--seconds",
+    "0",
+    "--rounds",
+    "3",
+    "--warm-up",
+    "0",
+    "-q",
+]
+NAMED = {"id2label": {0: "0", 1: "1"}}
+
+
+@pytest.fixture(scope="module")
+def big(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_bert(tmp_path_factory.mktemp("bench") / "big", **NAMED)
+
+
+@pytest.fixture(scope="module")
+def small(big: Path) -> Path:
+    return save_tiny_bert(big.with_name("small"), seed=1, num_hidden_layers=1, **NAMED)
+
+
+def faults(text: str) -> list[str]:
+    return re.findall(r"^(?:bertslim: missed:| {2}-) (\S.*)$", text, re.MULTILINE)
+
+
+def test_table_has_a_line_for_every_engine(
+    big: Path, small: Path, sentence_task: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", str(big), str(small), "--task", str(sentence_task), *QUICK]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    titles = "batch 2 x 16 accuracy 95 % CI p50 ms p95 ms seq/s ratio 10-90 % max diff"
+    assert " ".join(lines[0].split()) == titles
+    engines = ["  torch fp32", "  onnxruntime fp32", "  openvino fp32"]
+    names = [line[:18].rstrip() for line in lines if line.startswith("  ")]
+    assert names == engines * 2
+    assert [line.split("  ")[0] for line in (lines[1], lines[5])] == [str(big), str(small)]
+    assert {len(line) for line in lines if line.startswith("  ")} == {len(lines[0])}
+
+
+def test_saved_json_picture_and_printed_json(
+    big: Path, sentence_task: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = ["--save", str(tmp_path / "bench.json"), "--picture", str(tmp_path / "bench.png")]
+    words = ["bench", str(big), "--task", str(sentence_task), "--runtime", "onnxruntime", "--json"]
+    assert main([*words, *files, *QUICK]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads((tmp_path / "bench.json").read_text())
+    (row,) = printed["rows"]
+    assert (row["batch_size"], row["length"], len(row["latency"]["times"])) == (2, 16, 3)
+    assert row["accuracy"]["examples"] == 48
+    assert row["difference"] <= row["allowed_difference"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bench.json", "bench.png"]
+
+
+def test_without_a_task_any_model_will_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    headless = save_tiny_bert(tmp_path / "headless", kind=None)
+    assert main(["bench", str(headless), "--runtime", "torch,openvino", *QUICK]) == 0
+    out = capsys.readouterr().out
+    assert "accuracy" not in out
+    assert out.count(" fp32 ") == 2
+
+
+def test_missed_bounds_are_exit_code_3_and_the_table_is_printed_all_the_same(
+    big: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["bench", str(big), str(big), "--runtime", "onnxruntime", "--min-speedup", "1000"]
+    assert main([*words, "--max-p95-ms", "0", *QUICK]) == 3
+    result = capsys.readouterr()
+    assert f"{big} (2)  0.0" in result.out
+    speed, latency = faults(result.err)
+    place = f"{big} (2) on onnxruntime fp32, 2 x 16 tokens,"
+    assert re.fullmatch(
+        re.escape(place) + r" is \S+ times as fast, \S+ short of the 1000 asked for", speed
+    )
+    assert re.fullmatch(re.escape(place) + r" has a p95 of \S+ ms, \S+ over the 0 allowed", latency)
+
+
+def test_a_dash_reads_the_pipe(big: Path, small: Path, tmp_path: Path) -> None:
+    quick = " ".join(QUICK)
+    script = f'echo "$SMALL" | bertslim bench "$BIG" - --runtime onnxruntime {quick}'
+    done = bash(script, tmp_path, BIG=big, SMALL=small)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line for line in done.stdout.splitlines() if line.startswith(str(small))]
+
+
+def test_all_that_cannot_be_is_said_at_once(big: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["bench", str(big), "--picture", "a.bmp", "--max-drop", "0.1", "--min-speedup", "2"]
+    assert main(words) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "bertslim: these options do not go together:",
+        "  - --picture shows accuracy, so it needs --task",
+        "  - --picture a.bmp: the name must end in .png, .svg, .pdf",
+        "  - --max-drop is about accuracy, so it needs --task",
+        "  - --max-drop compares with the first MODEL, so it needs a second one",
+        "  - --min-speedup compares with the first MODEL, so it needs a second one",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-", "-"], "'-' can stand for one MODEL only"),
+        (["x", "--runtime", "tensorflow"], "--runtime tensorflow is unknown"),
+        (["x", "--precision", "fp8"], "--precision fp8 is unknown"),
+        (["x", "--batch", "1,none,0"], "--batch none,0: not a positive number"),
+        (["x", "--length", ","], "--length names nothing"),
+    ],
+)
+def test_usage_errors(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_bf16_without_the_instructions_is_a_row_that_says_so(
+    big: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("bertslim.runtime.torch_.computes_bf16", lambda _: False)
+    words = ["bench", str(big), "--runtime", "torch", "--precision", "fp32,bf16", *QUICK]
+    assert main(words) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if "bf16" in line)
+    assert line == "  torch bf16  not timed: not available on this CPU (no AMX / AVX512-BF16)"
