@@ -103,7 +103,7 @@ def _track_with_lines(
 
 @contextlib.contextmanager
 def reserved_stdout() -> Iterator[None]:
-    """Keep file descriptor 1 for the result; whatever else writes to it goes to stderr (C++ too)."""
+    """Keep file descriptor 1 for the result; all else that writes there, C++ too, goes to stderr."""
     sys.stdout.flush()
     saved = os.dup(1)
     os.dup2(2, 1)

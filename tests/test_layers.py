@@ -1,9 +1,12 @@
 """The architecture, held: imports point down, and never sideways between the methods' siblings."""
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
+
+from bertslim.model.saving import MODELLING_FILES
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "bertslim"
@@ -59,12 +62,11 @@ def test_imports_point_downwards(source: Path) -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("name", ["configuration", "modeling"])
+@pytest.mark.parametrize("name", MODELLING_FILES)
 def test_modelling_files_stand_alone(name: str) -> None:
     """They are copied into checkpoints, where bertslim is not installed."""
-    imports = imported_modules(PACKAGE / "model" / f"{name}.py")
-    third_party = {n.split(".")[0] for n in imports} - {"__future__"}
-    assert third_party <= {"torch", "transformers", "collections", "copy", "dataclasses", "typing"}
+    imported = {n.split(".")[0] for n in imported_modules(PACKAGE / "model" / name)}
+    assert imported - sys.stdlib_module_names == {"torch", "transformers"} & imported
 
 
 def test_every_folder_has_a_layer() -> None:

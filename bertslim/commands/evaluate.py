@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
         "evaluate",
         examples="""
         bertslim evaluate models/sst2 --task sst2.toml
-        bertslim prune-heads models/sst2 --task sst2.toml --remove 0.4 | bertslim evaluate - --task sst2.toml
+        bertslim export models/sst2 --format transformers | bertslim evaluate - --task sst2.toml
         bertslim evaluate models/sst2 --task sst2.toml --runtime openvino --json
         """,
     )(evaluate)
@@ -86,13 +86,13 @@ def _evaluate(
 def _run(model: "SlimBertPreTrainedModel", runtime: Runtime, device: Device) -> "Run":
     if runtime == "torch":
         from bertslim.model.running import run_model
-        from bertslim.train.precision import choose_device
+        from bertslim.train.precision import choose_device, placed
 
-        return partial(run_model, model.to(choose_device(device)))
+        return partial(run_model, placed(model, choose_device(device)))
     from bertslim.graph.emit import emit
     from bertslim.runtime.engine import EngineSettings, Source, build
     from bertslim.runtime.machine import available_cores
 
     source = Source(model, onnx=lambda: emit(model).SerializeToString())
-    engine: Any = build(runtime, "fp32", source, EngineSettings(threads=available_cores()))
+    engine = build(runtime, "fp32", source, EngineSettings(threads=available_cores()))
     return engine.run

@@ -94,7 +94,13 @@ def _finetune(
 ) -> dict[str, Any]:
     from bertslim.model.loading import load_for_task, save_model
     from bertslim.train.encoding import mask_tokens
-    from bertslim.train.examples import load_tokenizer, prepare, read_examples, score_model
+    from bertslim.train.examples import (
+        load_tokenizer,
+        prepare,
+        read_examples,
+        score_model,
+        selection_score,
+    )
     from bertslim.train.loop import fit
     from bertslim.train.objectives import labels_objective
     from bertslim.train.readers import label_names, read_split
@@ -113,7 +119,7 @@ def _finetune(
         learnt.encoded,
         labels_objective,
         settings,
-        evaluate=lambda trained: score_model(trained, held_out),
+        evaluate=lambda trained: selection_score(trained, held_out),
         prepare=partial(mask_tokens, masking=learnt.masking) if learnt.masking else None,
         resume=ResumeFolder(resume, SECONDS_BETWEEN_SAVES),
     )

@@ -97,9 +97,9 @@ def _prune(
     from bertslim.methods import prune_heads as method
     from bertslim.model.loading import load_model, save_model
     from bertslim.train.examples import Sample, load_tokenizer, read_examples
-    from bertslim.train.precision import choose_device
+    from bertslim.train.precision import choose_device, placed
 
-    dense = load_model(checkpoint).to(choose_device(device))
+    dense = placed(load_model(checkpoint), choose_device(device))
     tokenizer = load_tokenizer(checkpoint.path)
     reported = read_examples(task, "validation", dense, tokenizer)
     sample = Sample(settings["examples"], settings["seed"])

@@ -116,9 +116,9 @@ def head_importance(
     masks = [mask.to(device) for mask in kept]
     totals = [torch.zeros(len(mask), dtype=torch.float64, device=device) for mask in kept]
     wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    model.eval().requires_grad_(False)
+    model.train(False).requires_grad_(False)
     try:
-        for batch in _batches(data, batch_size, model.config.pad_token_id, device):
+        for batch in _batches(data, batch_size, model.config.pad_token_id or 0, device):
             # xi_h: (batch, heads), all ones where the head is there
             gates = [
                 mask.float().repeat(len(batch["input_ids"]), 1).requires_grad_() for mask in masks

@@ -47,7 +47,7 @@ class Checkpoint:
         """Return every tensor's shape, read from the file headers alone."""
         from safetensors import safe_open
 
-        shapes = {}
+        shapes: dict[str, tuple[int, ...]] = {}
         for shard in self.shards:
             with safe_open(shard, framework="np") as file:
                 names = file.keys()

@@ -13,7 +13,7 @@ from bertslim.model.modeling import SlimBertPreTrainedModel
 from bertslim.model.running import run_model
 from bertslim.store.checkpoint import TOKENIZER_FILES
 from bertslim.train.encoding import Masking, encode, masking_of
-from bertslim.train.prediction import Run, Score, score
+from bertslim.train.prediction import RESAMPLES, Run, Score, score
 from bertslim.train.readers import read_split
 from bertslim.train.task import Split, Task
 
@@ -121,7 +121,9 @@ def model_labels(model: SlimBertPreTrainedModel) -> tuple[str, ...]:
     return tuple(name for _, name in sorted((model.config.id2label or {}).items()))
 
 
-def score_run(run: Run, examples: Examples, *, batch_size: int = 32) -> Score:
+def score_run(
+    run: Run, examples: Examples, *, batch_size: int = 32, resamples: int = RESAMPLES
+) -> Score:
     """Score anything that runs the model: PyTorch, or the engine of another runtime."""
     return score(
         run,
@@ -132,11 +134,15 @@ def score_run(run: Run, examples: Examples, *, batch_size: int = 32) -> Score:
         batch_size=batch_size,
         pad_token_id=examples.pad_token_id,
         masking=examples.masking,
+        resamples=resamples,
     )
 
 
-def score_model(
-    model: SlimBertPreTrainedModel, examples: Examples, *, batch_size: int = 32
-) -> Score:
+def score_model(model: SlimBertPreTrainedModel, examples: Examples) -> Score:
     """Score the model itself, as it is and where it is."""
-    return score_run(functools.partial(run_model, model), examples, batch_size=batch_size)
+    return score_run(functools.partial(run_model, model), examples)
+
+
+def selection_score(model: SlimBertPreTrainedModel, examples: Examples) -> Score:
+    """Score the model to choose between epochs, which needs no confidence interval."""
+    return score_run(functools.partial(run_model, model), examples, resamples=0)

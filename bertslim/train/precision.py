@@ -1,13 +1,15 @@
 """Where training runs and in which precision; bf16 only where the hardware computes in it."""
 
 from contextlib import AbstractContextManager
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
+from torch import nn
 
 from bertslim.errors import UnavailableError
 
 Precision = Literal["fp32", "bf16"]
+Model = TypeVar("Model", bound=nn.Module)
 
 
 def choose_device(asked: Literal["auto", "cpu", "cuda"]) -> torch.device:
@@ -21,6 +23,12 @@ def choose_device(asked: Literal["auto", "cpu", "cuda"]) -> torch.device:
     if asked == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda")
+
+
+def placed(model: Model, device: torch.device) -> Model:
+    """Move a model's weights to a device and return it."""
+    nn.Module.to(model, device)
+    return model
 
 
 def computes_bf16(device: torch.device) -> bool:

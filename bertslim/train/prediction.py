@@ -53,6 +53,7 @@ def score(
     batch_size: int = 32,
     pad_token_id: int = 0,
     masking: Masking | None = None,
+    resamples: int = RESAMPLES,
 ) -> Score:
     """Run all rows in batches of near-equal length and compare with what is true.
 
@@ -65,6 +66,7 @@ def score(
         batch_size: rows per call of `run`.
         pad_token_id: what fills short rows.
         masking: for masked-lm, where each chunk is always masked alike.
+        resamples: of the bootstrap; 0 leaves the interval at the value itself.
 
     Raises:
         BertslimError: an output is not a finite number.
@@ -76,8 +78,11 @@ def score(
     outcomes = OUTCOMES[task.kind](outputs, data, task, labels)
     functions = metrics_of(task.kind, task.metric, len(labels))
     metrics = {name: function(*outcomes) for name, function in functions.items()}
-    low, high = confidence_interval(functions[task.metric], outcomes)
-    return Score(metrics, task.metric, metrics[task.metric], low, high, len(outcomes[0]))
+    value = metrics[task.metric]
+    low, high = value, value
+    if resamples:
+        low, high = confidence_interval(functions[task.metric], outcomes, resamples=resamples)
+    return Score(metrics, task.metric, value, low, high, len(outcomes[0]))
 
 
 def row_outputs(run: Run, batches: Iterator[list[Row]], pad_token_id: int) -> RowOutputs:
@@ -100,13 +105,13 @@ def row_outputs(run: Run, batches: Iterator[list[Row]], pad_token_id: int) -> Ro
 
 
 def confidence_interval(
-    metric: Metric, outcomes: Outcomes, *, seed: int = 0
+    metric: Metric, outcomes: Outcomes, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> tuple[float, float]:
     """Return the 95 % percentile bootstrap of a metric over examples (Efron 1979)."""
     random = np.random.default_rng(seed)
     count = len(outcomes[0])
     values = []
-    for _ in range(RESAMPLES):
+    for _ in range(resamples):
         drawn = random.integers(count, size=count)  # (examples,)
         values.append(metric(*(column[drawn] for column in outcomes)))
     low, high = np.percentile(values, [2.5, 97.5])

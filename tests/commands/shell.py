@@ -18,7 +18,12 @@ def bash(script: str, cwd: Path, **variables: object) -> subprocess.CompletedPro
     """Run a shell script; its variables are given as environment."""
     environment = ENVIRONMENT | {name: str(value) for name, value in variables.items()}
     return subprocess.run(
-        ["bash", "-c", script], cwd=cwd, capture_output=True, text=True, env=environment, check=False
+        ["bash", "-c", script],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
     )
 
 

@@ -1,7 +1,6 @@
 """The contract in a real shell: a pipeline, a CI step with gates, and a user's Makefile."""
 
 import json
-import os
 import shutil
 import signal
 import time
@@ -41,11 +40,11 @@ def test_a_pipeline_passes_one_path_and_repeats_for_free(place: Path) -> None:
     record = record_of(place / "models" / "tiny-heads25-heads34")
     assert [step["request"]["command"] for step in record["lineage"]] == ["prune-heads"]
 
-    before = os.stat(place / "models" / "tiny-heads25-heads34").st_mtime_ns
+    before = (place / "models" / "tiny-heads25-heads34").stat().st_mtime_ns
     again = run(script, place)
     assert again[:2] == (0, out)
     assert again[2].count("up to date") == 2
-    assert os.stat(place / "models" / "tiny-heads25-heads34").st_mtime_ns == before
+    assert (place / "models" / "tiny-heads25-heads34").stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize("first", ["bertslim inspect missing", "true", "kill -9 $BASHPID"])
@@ -192,7 +191,7 @@ def test_a_second_model_of_the_same_name_is_another_request(place: Path) -> None
     assert run(f"{PRUNE} --force", place)[0] == 0
 
 
-def test_the_task_file_may_move(place: Path, tmp_path: Path) -> None:
+def test_the_task_file_may_move(place: Path) -> None:
     assert run(PRUNE, place)[0] == 0
     write_sentence_task(place / "moved")
     code, _, err = run(PRUNE.replace("$TASK", "moved/task.toml"), place)

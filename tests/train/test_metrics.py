@@ -1,16 +1,14 @@
-"""Metrics against values worked out by hand, and against scikit-learn and scipy."""
+"""Metrics against values worked out by hand."""
 
 import math
 
 import numpy as np
 import pytest
-import scipy.stats
-import sklearn.metrics
 
 from bertslim.errors import DataError
 from bertslim.train.metrics import METRICS, metrics_of
-from bertslim.train.metrics.agreement import accuracy, binary_f1, confusion, macro_f1, mcc
-from bertslim.train.metrics.correlation import pearson, ranks, spearman
+from bertslim.train.metrics.agreement import accuracy, binary_f1, macro_f1, mcc
+from bertslim.train.metrics.correlation import pearson, spearman
 from bertslim.train.metrics.language import masked_accuracy, perplexity
 from bertslim.train.metrics.spans import (
     entities,
@@ -35,21 +33,10 @@ PREDICTED = np.array([1, 0, 1, 0, 1, 1])
 
 def test_binary_classification_by_hand() -> None:
     # TP 3, FN 1, FP 1, TN 1
-    assert confusion(TRUE, PREDICTED).tolist() == [[1, 1], [1, 3]]
     assert accuracy(TRUE, PREDICTED) == pytest.approx(4 / 6)
     assert binary_f1(TRUE, PREDICTED) == pytest.approx(6 / 8)
     assert macro_f1(TRUE, PREDICTED) == pytest.approx((6 / 8 + 2 / 4) / 2)
     assert mcc(TRUE, PREDICTED) == pytest.approx((3 * 1 - 1 * 1) / math.sqrt(4 * 4 * 2 * 2))
-
-
-@pytest.mark.parametrize("classes", [2, 3, 7])
-def test_classification_is_what_scikit_learn_says(classes: int) -> None:
-    random = np.random.default_rng(classes)
-    true, predicted = random.integers(classes, size=(2, 50))
-    assert mcc(true, predicted) == pytest.approx(sklearn.metrics.matthews_corrcoef(true, predicted))
-    assert macro_f1(true, predicted) == pytest.approx(
-        sklearn.metrics.f1_score(true, predicted, average="macro")
-    )
 
 
 def test_classes_that_do_not_occur() -> None:
@@ -59,15 +46,15 @@ def test_classes_that_do_not_occur() -> None:
     assert macro_f1(ones * 0, ones) == 0.0
 
 
-def test_correlations() -> None:
-    random = np.random.default_rng(0)
-    true = random.integers(5, size=40).astype(float)
-    predicted = true + random.normal(size=40)
-    assert pearson(true, predicted) == pytest.approx(scipy.stats.pearsonr(true, predicted)[0])
-    assert spearman(true, predicted) == pytest.approx(scipy.stats.spearmanr(true, predicted)[0])
-    assert ranks(np.array([3.0, 1.0, 3.0, 2.0])).tolist() == [3.5, 1.0, 3.5, 2.0]
-    assert pearson(np.array([1.0, 2.0, 3.0]), np.array([2.0, 2.0, 2.0])) == 0.0
-    assert pearson(np.array([1.0, 2.0, 3.0]), np.array([3.0, 2.0, 1.0])) == pytest.approx(-1)
+def test_correlations_by_hand() -> None:
+    true, predicted = np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 3.0, 2.0, 4.0])
+    # deviations (-1.5, -.5, .5, 1.5) and (-1.5, .5, -.5, 1.5): 4 / 5
+    assert pearson(true, predicted) == pytest.approx(0.8)
+    assert spearman(true, predicted**3) == pytest.approx(0.8)
+    # equal values share their rank: (3.5, 1, 3.5, 2) against (4, 1, 3, 2)
+    tied = np.array([3.0, 1.0, 3.0, 2.0])
+    assert spearman(tied, np.array([4.0, 1.0, 3.0, 2.0])) == pytest.approx(4.5 / (4.5 * 5) ** 0.5)
+    assert pearson(true, np.full(4, 2.0)) == spearman(np.full(4, 2.0), true) == 0.0
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 
 Scores = npt.NDArray[np.float64]
 """(examples,)."""
@@ -9,18 +10,13 @@ Scores = npt.NDArray[np.float64]
 
 def pearson(true: Scores, predicted: Scores) -> float:
     """Return the linear correlation; 0 where either side is constant."""
-    x, y = true - true.mean(), predicted - predicted.mean()
-    spread = np.sqrt((x @ x) * (y @ y))
-    return float(x @ y / spread) if spread > 0 else 0.0
+    return float(stats.pearsonr(true, predicted).statistic) if _vary(true, predicted) else 0.0
 
 
 def spearman(true: Scores, predicted: Scores) -> float:
     """Return the correlation of ranks, where equal scores share their mean rank."""
-    return pearson(ranks(true), ranks(predicted))
+    return float(stats.spearmanr(true, predicted).statistic) if _vary(true, predicted) else 0.0
 
 
-def ranks(values: Scores) -> Scores:
-    """Return ranks from 1; equal values share the mean of theirs."""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    mean_ranks: Scores = np.cumsum(counts) - (counts - 1) / 2
-    return mean_ranks[place]
+def _vary(*columns: Scores) -> bool:
+    return all(np.ptp(column) > 0 for column in columns)
