@@ -4,22 +4,22 @@ Importing it teaches transformers' Auto classes and `pipeline()` the model type 
 lesson waits until transformers is there, so that `bertslim --help` never loads torch.
 """
 
-from types import ModuleType
-
-import wrapt
+from bertslim.after_import import after_import
 
 __version__ = "0.1.0"
 
 
-@wrapt.when_imported("transformers.models.auto.configuration_auto")
-def _teach_config(_: ModuleType) -> None:
+def _teach_config() -> None:
     from bertslim.model.registration import register_config
 
     register_config()
 
 
-@wrapt.when_imported("transformers.models.auto.modeling_auto")
-def _teach_models(_: ModuleType) -> None:
+def _teach_models() -> None:
     from bertslim.model.registration import register_models
 
     register_models()
+
+
+after_import("transformers.models.auto.configuration_auto", _teach_config)
+after_import("transformers.models.auto.modeling_auto", _teach_models)

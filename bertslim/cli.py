@@ -25,13 +25,13 @@ INTERRUPTED = 130
 app = typer.Typer(
     name="bertslim",
     no_args_is_help=True,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=(
         "Each command reads a checkpoint directory and prints the path of the one that it wrote, "
-        "so that steps compose: `bertslim prune-heads models/sst2 --task sst2.toml --remove 0.4 "
-        "| bertslim bench models/sst2 - --task sst2.toml`"
+        "so that steps compose:\n\n\b\n"
+        "  bertslim prune-heads models/sst2 --task sst2.toml --remove 0.4 | bertslim inspect -"
     ),
 )
 for module in (finetune, evaluate, prune_heads, bench, inspect, export):
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        app(args=None if arguments is None else list(arguments), standalone_mode=True)
+        app(args=None if arguments is None else list(arguments), prog_name="bertslim")
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0
     except BertslimError as error:

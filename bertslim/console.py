@@ -7,16 +7,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextvars import ContextVar
 from enum import IntEnum
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
+if TYPE_CHECKING:
+    from rich.console import Console
 
 T = TypeVar("T")
 Description = str | Callable[[], str]
@@ -37,8 +31,10 @@ class Verbosity(IntEnum):
 verbosity: ContextVar[Verbosity] = ContextVar("verbosity", default=Verbosity.NORMAL)
 
 
-def error_console() -> Console:
+def error_console() -> "Console":
     """Return a console on today's stderr (looked up late, since tests and pipes replace it)."""
+    from rich.console import Console
+
     return Console(file=sys.stderr, soft_wrap=True, highlight=False)
 
 
@@ -80,6 +76,14 @@ def _text(description: Description) -> str:
 
 
 def _track_with_bar(items: Iterable[T], description: Description, total: int | None) -> Iterator[T]:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(
         *columns, TimeRemainingColumn(), console=error_console(), transient=True
@@ -103,7 +107,7 @@ def _track_with_lines(
 
 @contextlib.contextmanager
 def reserved_stdout() -> Iterator[None]:
-    """Keep file descriptor 1 for the result; all else that writes there, C++ too, goes to stderr."""
+    """Keep descriptor 1 for the result; whatever else writes to it, C++ too, goes to stderr."""
     sys.stdout.flush()
     saved = os.dup(1)
     os.dup2(2, 1)

@@ -11,6 +11,7 @@ from bertslim.model.saving import MODELLING_FILES
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "bertslim"
 LAYERS = {
+    "after_import": 0,
     "errors": 0,
     "console": 0,
     "store": 1,

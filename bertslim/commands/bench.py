@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from bertslim.commands.options import OptionalTaskFile, ReportOptions, Seed, command
 from bertslim.commands.step import read_source
@@ -70,19 +69,15 @@ class Bounds:
 
     max_drop: Annotated[
         float | None,
-        typer.Option(
-            "--max-drop", help="Most of the metric that may be lost.", rich_help_panel="Bounds"
-        ),
+        typer.Option("--max-drop", help="Most of the metric that may be lost."),
     ] = None
     min_speedup: Annotated[
         float | None,
-        typer.Option("--min-speedup", min=0, help="Least times as fast.", rich_help_panel="Bounds"),
+        typer.Option("--min-speedup", min=0, help="Least times as fast."),
     ] = None
     max_p95_ms: Annotated[
         float | None,
-        typer.Option(
-            "--max-p95-ms", min=0, help="Slowest 95th percentile.", rich_help_panel="Bounds"
-        ),
+        typer.Option("--max-p95-ms", min=0, help="Slowest 95th percentile."),
     ] = None
 
 
@@ -122,7 +117,7 @@ def bench(
     bounds: Bounds,
     report: ReportOptions,
 ) -> None:
-    """Time checkpoints side by side on several runtimes, with their accuracy in the same table.
+    """Time checkpoints side by side, with their accuracy.
 
     Every engine is compared with PyTorch first; one that computes something else is not timed. The
     engines take turns, so that what slows the machine down slows all of them.
@@ -246,6 +241,8 @@ def _publish(
 
 
 def _print_table(comparison: "Comparison") -> None:
+    from rich.console import Console
+
     from bertslim.runtime.table import comparison_text
 
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True)

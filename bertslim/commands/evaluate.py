@@ -53,9 +53,9 @@ def evaluate(
     *,
     report: ReportOptions,
 ) -> None:
-    """Score a checkpoint on a task's validation data, with a 95 % confidence interval.
+    """Score a checkpoint on a task's validation data.
 
-    The interval is a percentile bootstrap over examples. Every runtime computes in fp32.
+    The 95 % interval is a percentile bootstrap over examples. Every runtime computes in fp32.
     """
     checkpoint = open_checkpoint(read_source(model))
     described = load_task(task)

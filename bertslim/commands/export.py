@@ -41,7 +41,7 @@ def export(
     *,
     step: StepOptions,
 ) -> None:
-    """Write a checkpoint for other tools: an ONNX graph, or a stock transformers model.
+    """Write an ONNX graph or a stock transformers model.
 
     `onnx` adds model.onnx: fp32, standard operators, batch and length free, equal to PyTorch within
     rounding. `transformers` writes a model that stock classes open: missing heads and FFN units

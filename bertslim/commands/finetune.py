@@ -1,6 +1,6 @@
 """`bertslim finetune`."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -49,10 +49,11 @@ def finetune(
     training: TrainingOptions,
     step: StepOptions,
 ) -> None:
-    """Fine-tune a checkpoint on a task: a teacher to compress, or a baseline to beat.
+    """Fine-tune a checkpoint on a task.
 
-    The weights of the best epoch are kept. The best is chosen on a slice of the training data that
-    is held out for it; the task's validation data is only reported on.
+    The result is a teacher to compress, or a baseline to beat. The weights of the best epoch are
+    kept. The best is chosen on a slice of the training data that is held out for it; the task's
+    validation data is only reported on.
 
     Interrupt it and run the same command again: it goes on where it was.
     """
@@ -108,7 +109,8 @@ def _finetune(
     from bertslim.train.splits import hold_out
 
     data = read_split(task, "train")
-    model = load_for_task(checkpoint, task.kind, label_names(task, data), seed=settings.seed)
+    task = replace(task, labels=label_names(task, data))
+    model = load_for_task(checkpoint, task.kind, task.labels, seed=settings.seed)
     tokenizer = load_tokenizer(checkpoint.path)
     reported = read_examples(task, "validation", model, tokenizer)
     learnt, held_out = (

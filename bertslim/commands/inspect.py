@@ -44,7 +44,7 @@ def inspect(
     *,
     report: ReportOptions,
 ) -> None:
-    """Show what a checkpoint is: its layers, size, FLOPs and how it was made.
+    """Show a checkpoint's layers, size, FLOPs and lineage.
 
     FLOPs count the multiplications and additions of all matrix products for one sequence. All
     weights are read and checked on the way.

@@ -26,7 +26,7 @@ Model = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="Checkpoint directory, hub name, or `-` to read the path from the pipe.",
+        help="Checkpoint directory, hub name, or - to read the path from the pipe.",
         show_default=False,
     ),
 ]
@@ -95,26 +95,19 @@ Config = Annotated[
         dir_okay=False,
         is_eager=True,
         callback=read_config,
-        help="Saved flags: a TOML file or an earlier `provenance.json`; flags given here win.",
-        rich_help_panel="Running",
+        help="Saved flags: a TOML file or an earlier provenance.json; flags given here win.",
     ),
 ]
 AsJson = Annotated[
     bool,
-    typer.Option("--json", help="Print one JSON object.", rich_help_panel="Running"),
+    typer.Option("--json", help="Print one JSON object."),
 ]
-Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Say only errors.", rich_help_panel="Running")
-]
-Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Say more.", rich_help_panel="Running")
-]
-DeviceOption = Annotated[
-    Device, typer.Option("--device", help="Where to compute.", rich_help_panel="Running")
-]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only errors.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
+DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute.")]
 Seed = Annotated[
     int,
-    typer.Option("--seed", min=0, help="Seed of every random choice.", rich_help_panel="Running"),
+    typer.Option("--seed", min=0, help="Seed of every random choice."),
 ]
 
 
@@ -140,25 +133,16 @@ class StepOptions:
             metavar="DIR",
             help="Directory to write. By default a name beside the input.",
             show_default=False,
-            rich_help_panel="Running",
         ),
     ] = None
     force: Annotated[
         bool,
-        typer.Option(
-            "--force",
-            "-f",
-            help="Replace an output that another request made.",
-            rich_help_panel="Running",
-        ),
+        typer.Option("--force", "-f", help="Replace an output that another request made."),
     ] = False
     dry_run: Annotated[
         bool,
         typer.Option(
-            "--dry-run",
-            "-n",
-            help="Check everything, say what would be done, do nothing.",
-            rich_help_panel="Running",
+            "--dry-run", "-n", help="Check everything, say what would be done, do nothing."
         ),
     ] = False
     config: Config = None
@@ -212,11 +196,7 @@ class TrainingOptions:
     ] = "auto"
     restart: Annotated[
         bool,
-        typer.Option(
-            "--restart",
-            help="Forget an interrupted run instead of resuming it.",
-            rich_help_panel="Running",
-        ),
+        typer.Option("--restart", help="Forget an interrupted run instead of resuming it."),
     ] = False
 
 
@@ -290,4 +270,5 @@ def _set_verbosity(values: dict[str, Any]) -> None:
 
 def _example_block(examples: str) -> str:
     lines = inspect.cleandoc(examples).splitlines()
-    return "Examples:\n\n" + "\n\n".join(f"`{line}`" for line in lines)
+    # \b keeps Typer from flowing the lines into a paragraph.
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)

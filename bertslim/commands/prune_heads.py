@@ -56,12 +56,12 @@ def prune_heads(
     *,
     step: StepOptions,
 ) -> None:
-    """Remove the attention heads that matter least to a task, without retraining.
+    """Remove the attention heads that matter least.
 
-    A head matters as much as the loss moves when it is silenced a little, example by example
-    (Michel et al. 2019). The scores come from training data, are normalised per layer, and are
-    computed anew whenever a tenth of all heads has gone. The heads are cut out of the weights: the
-    result is smaller and faster, not masked.
+    Nothing is retrained. A head matters as much as the loss moves when it is silenced a little,
+    example by example (Michel et al. 2019). The scores come from training data, are normalised per
+    layer, and are computed anew whenever a tenth of all heads has gone. The heads are cut out of
+    the weights: the result is smaller and faster, not masked.
     """
     checkpoint = open_checkpoint(read_source(model))
     described = load_task(task)

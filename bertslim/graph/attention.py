@@ -49,9 +49,12 @@ def window_mask(g: GraphBuilder, window: int, path: str) -> str:
     return g.node("Where", [masked, *values], f"{path}/mask")
 
 
-def attention(g: GraphBuilder, x: str, mask: str, widths: LayerWidths, path: str) -> str:
+def attention(
+    g: GraphBuilder, x: str, memory: str, mask: str, widths: LayerWidths, path: str
+) -> str:
     """Write softmax(Q K^T / sqrt(d) + mask) V, merged and projected; no heads leave a bias.
 
+    Q is that of `x` (batch, targets, hidden), K and V are those of `memory` (batch, length, hidden).
     Q, K and V stay separate products: TensorRT and OpenVINO merge them by themselves, and a merged
     one loses TensorRT's int8 kernels. 1 / sqrt(d) is multiplied into the query's weights.
     """
@@ -60,9 +63,9 @@ def attention(g: GraphBuilder, x: str, mask: str, widths: LayerWidths, path: str
     q = linear(g, x, f"{path}.query", scale=widths.head_dim**-0.5)
     q = split_heads(g, q, widths.heads, widths, (0, 2, 1, 3), f"{path}.query")
     # K is laid out as (batch, heads, head_dim, length) at once
-    k = linear(g, x, f"{path}.key")
+    k = linear(g, memory, f"{path}.key")
     k = split_heads(g, k, widths.kv_heads, widths, (0, 2, 3, 1), f"{path}.key")
-    v = linear(g, x, f"{path}.value")
+    v = linear(g, memory, f"{path}.value")
     v = split_heads(g, v, widths.kv_heads, widths, (0, 2, 1, 3), f"{path}.value")
 
     scores = g.node("MatMul", [q, k], f"{path}/scores")

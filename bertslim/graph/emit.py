@@ -43,8 +43,8 @@ def emit(model: modeling.SlimBertPreTrainedModel) -> ModelProto:
     g = GraphBuilder(weights)
     for name in input_names(config):
         g.input(name, [heads.BATCH, heads.LENGTH])
-    is_encoder = isinstance(model, modeling.SlimBertModel)
-    x = encoder(g, config, "" if is_encoder else "bert.")
+    prefix = "" if isinstance(model, modeling.SlimBertModel) else "bert."
+    x = encoder(g, config, prefix, first_token_only=model.first_token_only)
     HEADS[type(model)](g, config, x)
     g.model.graph.name = type(model).__name__
     return g.model

@@ -6,15 +6,28 @@ from bertslim.graph.operators import activation, layer_norm, length, linear
 from bertslim.model.configuration import SlimBertConfig, layer_widths
 
 
-def encoder(g: GraphBuilder, config: SlimBertConfig, prefix: str) -> str:
-    """Write all of the encoder; `prefix` is its module path, "bert." inside a model with a head."""
+def encoder(g: GraphBuilder, config: SlimBertConfig, prefix: str, *, first_token_only: bool) -> str:
+    """Write all of the encoder.
+
+    Args:
+        g: Where to.
+        config: Its shape.
+        prefix: Its module path, "bert." inside a model with a head.
+        first_token_only: Whether the last layer goes on with the first token alone, (batch, 1,
+            hidden).
+    """
     epsilon = config.layer_norm_eps
     widths = layer_widths(config)
     masks = attention_masks(g, [layer.window for layer in widths])
     x = embeddings(g, config, f"{prefix}embeddings")
     for index, layer in enumerate(widths):
         path = f"{prefix}layers.{index}"
-        attended = attention(g, x, masks[layer.window], layer, f"{path}.attention")
+        memory, window = x, layer.window
+        if first_token_only and index == len(widths) - 1:
+            # the first token sees through every window
+            first = g.constant("first_row", [0])
+            x, window = g.node("Gather", [x, first], f"{path}/first_token", axis=1), None
+        attended = attention(g, x, memory, masks[window], layer, f"{path}.attention")
         x = g.node("Add", [x, attended], f"{path}.attention_norm/residual")
         x = layer_norm(g, x, f"{path}.attention_norm", epsilon)
         changed = feed_forward(g, x, layer.intermediate_size, config.hidden_act, f"{path}.ffn")

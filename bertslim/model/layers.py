@@ -88,24 +88,35 @@ class Attention(nn.Module):
         self.probs_dropout = Dropout(config.attention_probs_dropout_prob)
 
     def forward(
-        self, x: Tensor, bias: Tensor | None, gate: Tensor | None, want_scores: bool
+        self,
+        x: Tensor,
+        memory: Tensor,
+        bias: Tensor | None,
+        gate: Tensor | None,
+        want_scores: bool,
     ) -> tuple[Tensor, Tensor | None]:
-        """Attend within (batch, length, hidden), and hand out the scores if they are wanted."""
-        batch, length, _ = x.shape
-        q = self.query(x).view(batch, length, self.heads, self.head_dim).transpose(1, 2)
-        k = self.key(x).view(batch, length, self.kv_heads, self.head_dim).transpose(1, 2)
-        v = self.value(x).view(batch, length, self.kv_heads, self.head_dim).transpose(1, 2)
+        """Let `x` (batch, targets, hidden) attend to `memory` (batch, length, hidden).
+
+        The scores are handed out if they are wanted.
+        """
+        q = self.split(self.query(x), self.heads)
+        k = self.split(self.key(memory), self.kv_heads)
+        v = self.split(self.value(memory), self.kv_heads)
         if want_scores or self.heads == 0:
             context, scores = self.plain(q, k, v, bias)
         else:
             context, scores = self.fused(q, k, v, bias), None
         if gate is not None:
             context = context * gate[..., None, None]
-        merged = context.transpose(1, 2).reshape(batch, length, self.heads * self.head_dim)
+        merged = context.transpose(1, 2).reshape(*x.shape[:2], self.heads * self.head_dim)
         return self.output(merged), scores
 
+    def split(self, x: Tensor, heads: int) -> Tensor:
+        """(batch, length, heads * head_dim) -> (batch, heads, length, head_dim)."""
+        return x.view(*x.shape[:2], heads, self.head_dim).transpose(1, 2)
+
     def fused(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
-        """Context (batch, heads, length, head_dim), with no scores in memory."""
+        """Context (batch, heads, targets, head_dim), with no scores in memory."""
         dropout = self.probs_dropout.p if self.training else 0.0
         shared = self.kv_heads != self.heads
         return functional.scaled_dot_product_attention(
@@ -113,15 +124,16 @@ class Attention(nn.Module):
         )
 
     def plain(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Context (batch, heads, length, head_dim) and scores (batch, heads, length, length)."""
-        batch, heads, length, head_dim = q.shape
+        """Context (batch, heads, targets, head_dim) and scores (batch, heads, targets, length)."""
+        batch, heads, targets, head_dim = q.shape
+        length = k.shape[2]
         # the query heads of one K/V head are stacked: one product per K/V head, which is not copied
         grouped = (batch, self.kv_heads, -1 if heads else 0)
         q = (q * head_dim**-0.5).reshape(*grouped, head_dim)
-        scores = (q @ k.transpose(2, 3)).view(batch, heads, length, length)
+        scores = (q @ k.transpose(2, 3)).view(batch, heads, targets, length)
         probs = (scores if bias is None else scores + bias).softmax(-1)
         context = self.probs_dropout(probs).view(*grouped, length) @ v
-        return context.view(batch, heads, length, head_dim), scores
+        return context.view(batch, heads, targets, head_dim), scores
 
 
 class FeedForward(nn.Module):
@@ -134,7 +146,7 @@ class FeedForward(nn.Module):
         self.output = Linear(widths.intermediate_size, config.hidden_size)
 
     def forward(self, x: Tensor, gate: Tensor | None) -> Tensor:
-        """Transform (batch, length, hidden)."""
+        """Transform (batch, targets, hidden)."""
         active: Tensor = self.activation(self.intermediate(x))
         if gate is not None:
             active = active * gate.unsqueeze(-2)
@@ -156,13 +168,23 @@ class Layer(nn.Module):
     def forward(
         self,
         x: Tensor,
+        memory: Tensor,
         bias: Tensor | None = None,
         head_gate: Tensor | None = None,
         ffn_gate: Tensor | None = None,
         want_scores: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """Return the next (batch, length, hidden), and the attention scores if they are wanted."""
-        attended, scores = self.attention(x, bias, head_gate, want_scores)
+        """Return the next states of some tokens, and their attention scores if they are wanted.
+
+        Args:
+            x: (batch, targets, hidden), the tokens to go on with: all of `memory`, or its first.
+            memory: (batch, length, hidden), the tokens that they attend to.
+            bias: Added to the scores, broadcast to (batch, heads, targets, length).
+            head_gate: See `Gates`, as `ffn_gate`.
+            ffn_gate: On the activation.
+            want_scores: Whether the scores are kept.
+        """
+        attended, scores = self.attention(x, memory, bias, head_gate, want_scores)
         x = self.attention_norm(x + self.dropout(attended))
         x = self.ffn_norm(x + self.dropout(self.ffn(x, ffn_gate)))
         return x, scores

@@ -131,14 +131,15 @@ def _label_order(stored: Stored, kind: str, labels: Sequence[str]) -> list[int] 
             f"{stored.path} has no head for {kind}, and a new one needs labels",
             "name the labels in the task, or give it labelled training data",
         )
-    if not labels or (same and _nameless(names) and len(names) == len(labels)):
+    if not labels or (same and nameless(names) and len(names) == len(labels)):
         return []
     if same and sorted(names) == sorted(labels):
         return [names.index(label) for label in labels]
     return None
 
 
-def _nameless(names: Sequence[str]) -> bool:
+def nameless(names: Sequence[str]) -> bool:
+    """Whether these are the names that transformers gives to labels that were given none."""
     return list(names) == [f"LABEL_{number}" for number in range(len(names))]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,11 @@ class Gates:
 
     heads: Sequence[Tensor] | None = None
     ffn: Sequence[Tensor] | None = None
+
+    def of_layer(self, number: int) -> tuple[Tensor | None, Tensor | None]:
+        """One layer's gates of heads and FFN."""
+        heads = None if self.heads is None else self.heads[number]
+        return heads, None if self.ffn is None else self.ffn[number]
 
 
 @dataclass
@@ -61,6 +66,8 @@ class SlimBertPreTrainedModel(PreTrainedModel):
     base_model_prefix = "bert"
     _supports_sdpa = True
     _input_embed_layer = "word_embeddings"
+    first_token_only: ClassVar[bool] = False
+    """Whether the outputs depend on the first token's last state alone."""
 
     @property
     def encoder(self) -> SlimBertModel:
@@ -98,21 +105,29 @@ class SlimBertModel(SlimBertPreTrainedModel):
         gates: Gates | None = None,
         output_hidden_states: bool | None = None,
         output_attention_scores: bool = False,
+        first_token_only: bool = False,
         **_unused: Any,
     ) -> SlimBertOutput:
-        """Encode (batch, length) token ids; `last_hidden_state` is (batch, length, hidden)."""
+        """Encode (batch, length) token ids; `last_hidden_state` is (batch, length, hidden).
+
+        With `first_token_only` the last layer goes on with the first token alone, unless all states
+        or scores are wanted: `last_hidden_state` is (batch, 1, hidden).
+        """
         keep_states = self.config.output_hidden_states
         if output_hidden_states is not None:
             keep_states = output_hidden_states
         x = self.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds)
-        biases = {w: attention_bias(attention_mask, w, x) for w in {*self.windows}}
+        biases = {w: attention_bias(attention_mask, w, x) for w in {None, *self.windows}}
+        narrow = first_token_only and not (keep_states or output_attention_scores)
         gates = gates or Gates()
         states, all_scores = [x], []
         for number, layer in enumerate(self.layers):
-            head_gate = gates.heads[number] if gates.heads is not None else None
-            ffn_gate = gates.ffn[number] if gates.ffn is not None else None
-            bias = biases[self.windows[number]]
-            x, scores = layer(x, bias, head_gate, ffn_gate, output_attention_scores)
+            memory, window = x, self.windows[number]
+            if narrow and number == len(self.layers) - 1:
+                # the first token sees through every window
+                x, window = x[:, :1], None
+            gate = gates.of_layer(number)
+            x, scores = layer(x, memory, biases[window], *gate, output_attention_scores)
             states = [*states, x] if keep_states else [x]
             all_scores.append(scores)
         return SlimBertOutput(
@@ -147,6 +162,7 @@ class SlimBertForTask(SlimBertPreTrainedModel):
         **inputs: Any,
     ) -> SlimBertOutput:
         """Run encoder and head; the other `inputs` are those of `SlimBertModel`."""
+        inputs["first_token_only"] = self.first_token_only
         encoded: SlimBertOutput = self.bert(input_ids, attention_mask, token_type_ids, **inputs)
         logits = self.logits(encoded)
         return SlimBertOutput(
@@ -167,6 +183,8 @@ class SlimBertForTask(SlimBertPreTrainedModel):
 
 class SlimBertForSequenceClassification(SlimBertForTask):
     """Classifies (or, with `problem_type` "regression", scores) whole sequences."""
+
+    first_token_only = True
 
     def __init__(self, config: SlimBertConfig) -> None:
         super().__init__(config)

@@ -47,16 +47,20 @@ def parameter_counts(model: SlimBertPreTrainedModel | SlimBertConfig) -> Paramet
 def flops(config: SlimBertConfig, length: int) -> int:
     """Multiplications and additions of all matrix products for one sequence.
 
-    A window hides scores but saves no work: the products are those of full attention.
+    Counted is what is computed. A window hides scores but saves no work: the products are those of
+    full attention. A classifier of sequences reads the first token alone, so its last layer computes
+    keys and values for every token and all else for that one.
 
     Args:
         config: The model; `architectures` tells its head.
         length: Tokens in the sequence.
     """
-    hidden = config.hidden_size
-    layers = sum(_layer_products(hidden, w, length) for w in layer_widths(config))
+    hidden, head, widths = config.hidden_size, _head(config), layer_widths(config)
+    last = 1 if head == SEQUENCES else length
+    layers = sum(_layer_products(hidden, w, length, length) for w in widths[:-1])
+    layers += sum(_layer_products(hidden, w, last, length) for w in widths[-1:])
     projection = config.embedding_size * hidden if config.embedding_size != hidden else 0
-    return 2 * (layers + length * projection + _head_products(config, _head(config), length))
+    return 2 * (layers + length * projection + _head_products(config, head, length))
 
 
 def _head(model: SlimBertPreTrainedModel | SlimBertConfig) -> str:
@@ -82,12 +86,12 @@ def _layer_parameters(hidden: int, widths: LayerWidths) -> int:
     return attention + ffn + 2 * 2 * hidden
 
 
-def _layer_products(hidden: int, widths: LayerWidths, length: int) -> int:
-    """Multiply-adds of a layer."""
+def _layer_products(hidden: int, widths: LayerWidths, targets: int, length: int) -> int:
+    """Multiply-adds of a layer that goes on with `targets` of `length` tokens."""
     inner, shared = widths.heads * widths.head_dim, widths.kv_heads * widths.head_dim
-    projections = length * hidden * (2 * inner + 2 * shared)
-    attention = 2 * length * length * inner
-    return projections + attention + 2 * length * hidden * widths.intermediate_size
+    projections = 2 * hidden * (targets * inner + length * shared)
+    attention = 2 * targets * length * inner
+    return projections + attention + 2 * targets * hidden * widths.intermediate_size
 
 
 def _head_parameters(config: SlimBertConfig, head: str) -> int:

@@ -2,10 +2,8 @@
 
 import json
 import platform
-import sys
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -126,12 +124,9 @@ def lineage_of(directory: Path) -> tuple[dict[str, Any], ...]:
 
 
 def _version(package: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(package)
     except PackageNotFoundError:
         return ""
-
-
-def command_line() -> list[str]:
-    """Return the words this process was started with, for people to read."""
-    return sys.argv[1:]

@@ -8,13 +8,13 @@ from datasets import Dataset
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from bertslim.errors import CheckpointError, DataError
-from bertslim.model.loading import model_kind
+from bertslim.model.loading import model_kind, nameless
 from bertslim.model.modeling import SlimBertPreTrainedModel
 from bertslim.model.running import run_model
 from bertslim.store.checkpoint import TOKENIZER_FILES
 from bertslim.train.encoding import Masking, encode, masking_of
 from bertslim.train.prediction import RESAMPLES, Run, Score, score
-from bertslim.train.readers import read_split
+from bertslim.train.readers import label_names, read_split
 from bertslim.train.task import Split, Task
 
 LABELLED = ("text-classification", "token-classification")
@@ -62,14 +62,14 @@ def load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
 def prepare(
     data: Dataset, task: Task, model: SlimBertPreTrainedModel, tokenizer: PreTrainedTokenizerBase
 ) -> Examples:
-    """Encode rows for a model.
+    """Encode rows for a model whose outputs stand for the task's labels, in their order.
 
     Raises:
         DataError: If the rows hold labels that the model does not know.
         SettingsError: If the task's texts are longer than the model has positions.
     """
     config = model.config
-    labels = model_labels(model) if task.kind in LABELLED else ()
+    labels = task.labels if task.kind in LABELLED else ()
     positions = config.max_position_embeddings - config.position_offset
     encoded = encode(data, task, tokenizer, labels, positions=positions)
     if not config.type_vocab_size and "token_type_ids" in encoded.column_names:
@@ -109,7 +109,7 @@ def read_examples(
             f"bertslim finetune MODEL --task {task.name}.toml gives it such a head",
         )
     if task.kind in LABELLED:
-        task = replace(task, labels=model_labels(model))
+        task = replace(task, labels=_known_labels(task, model))
     data = read_split(task, split)
     if sample is not None and sample.size < len(data):
         data = data.shuffle(seed=sample.seed).select(range(sample.size))
@@ -119,6 +119,20 @@ def read_examples(
 def model_labels(model: SlimBertPreTrainedModel) -> tuple[str, ...]:
     """Return the names of a classifier's outputs, in their order."""
     return tuple(name for _, name in sorted((model.config.id2label or {}).items()))
+
+
+def _known_labels(task: Task, model: SlimBertPreTrainedModel) -> tuple[str, ...]:
+    """Return the model's labels; one that was saved without names has the task's, in order."""
+    names = model_labels(model)
+    if not nameless(names):
+        return names
+    labels = label_names(task, read_split(task, "train"))
+    if len(labels) != len(names):
+        raise DataError(
+            f"the model tells {len(names)} classes apart, task {task.name} has {len(labels)}",
+            "take the task that the model was trained on, or fine-tune the model on this one",
+        )
+    return labels
 
 
 def score_run(

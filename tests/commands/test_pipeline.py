@@ -174,7 +174,7 @@ def test_help_is_fast_because_it_imports_nothing_heavy(place: Path) -> None:
 def test_shell_completion_knows_the_commands(place: Path) -> None:
     script = (
         'eval "$(bertslim --show-completion bash)"; '
-        "COMP_WORDS=(bertslim prune-h) COMP_CWORD=1; _bertslim_completion; "
+        "COMP_WORDS=(bertslim prune-h) COMP_CWORD=1; _bertslim_completion bertslim; "
         'echo "${COMPREPLY[@]}"'
     )
     code, out, err = run(script, place)
