@@ -63,8 +63,8 @@ class Step:
         )
 
     def default_output(self) -> Path:
-        """Return the directory to write when `-o` is not given: beside the input."""
-        path = self.inputs["model"].path.resolve()
+        """Return the directory to write when `-o` is not given: beside the input, or here."""
+        path = self.inputs["model"].place
         return path.with_name(f"{path.name}-{self.suffix}")
 
 
@@ -168,8 +168,8 @@ def _fill(
             record = provenance.Provenance(
                 key=request.key,
                 request=request,
-                options=replayable_options(context),
-                sources={r: str(c.path) for r, c in step.inputs.items()} | step.data_sources,
+                options=replayable_options(context) | {"model": step.inputs["model"].origin},
+                sources={r: c.origin for r, c in step.inputs.items()} | step.data_sources,
                 report=report,
                 created=provenance.now(),
                 seconds=round(time.monotonic() - started, 3),

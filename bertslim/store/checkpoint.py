@@ -37,11 +37,20 @@ class Checkpoint:
         config: `config.json`, parsed.
         shards: The files that hold the weights: safetensors, or, where that was explicitly
             allowed, pickles.
+        origin: What it was opened by: a path or a hub name.
     """
 
     path: Path
     config: dict[str, Any]
     shards: tuple[Path, ...]
+    origin: str
+
+    @property
+    def place(self) -> Path:
+        """Where it lies for its user, who never sees the folder that hub files are kept in."""
+        if Path(self.origin).expanduser().exists():
+            return self.path.resolve()
+        return Path.cwd() / self.origin.rpartition("/")[2]
 
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return every tensor's shape, read from the file headers alone."""
@@ -92,7 +101,7 @@ def open_checkpoint(source: str | Path, *, allow_pickle: bool = False) -> Checkp
         faults += _weight_faults(path, shards)
     if faults:
         raise CheckpointError(fault_list(f"{path} is not a checkpoint", faults), _cure(path))
-    return Checkpoint(path, config, shards)
+    return Checkpoint(path, config, shards, str(source))
 
 
 def copy_tokenizer(source: Path, target: Path) -> None:

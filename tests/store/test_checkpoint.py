@@ -70,3 +70,33 @@ def test_the_tokenizer_is_copied_as_it_is(tiny: Path, tmp_path: Path) -> None:
     copy_tokenizer(tiny, tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == {"tokenizer.json", "tokenizer_config.json"}
     assert (tmp_path / "tokenizer.json").read_bytes() == (tiny / "tokenizer.json").read_bytes()
+
+
+def test_a_hub_name_is_fetched_without_pickles(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    asked: list[tuple[str, list[str]]] = []
+
+    def deliver(name: str, allow_patterns: list[str]) -> str:
+        asked.append((name, allow_patterns))
+        return str(tiny)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", deliver)
+    monkeypatch.chdir(tmp_path)
+    checkpoint = open_checkpoint("someone/bert-tiny")
+    assert (checkpoint.path, checkpoint.origin) == (tiny, "someone/bert-tiny")
+    assert checkpoint.place == tmp_path / "bert-tiny"
+    assert asked == [("someone/bert-tiny", ["*.json", "*.safetensors", "*.txt", "*.model"])]
+
+
+def test_a_hub_that_does_not_answer_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    def refuse(*_: object, **__: object) -> str:
+        raise ConnectionError("offline")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    with pytest.raises(CheckpointError, match=r"no directory here, and the hub did not deliver"):
+        open_checkpoint("someone/bert-tiny")
