@@ -54,9 +54,9 @@ def attention(
 ) -> str:
     """Write softmax(Q K^T / sqrt(d) + mask) V, merged and projected; no heads leave a bias.
 
-    Q is that of `x` (batch, targets, hidden), K and V are those of `memory` (batch, length, hidden).
-    Q, K and V stay separate products: TensorRT and OpenVINO merge them by themselves, and a merged
-    one loses TensorRT's int8 kernels. 1 / sqrt(d) is multiplied into the query's weights.
+    Q is made of `x` (batch, targets, hidden), K and V of `memory` (batch, length, hidden). They
+    stay separate products: TensorRT and OpenVINO merge them by themselves, and a merged one loses
+    TensorRT's int8 kernels. 1 / sqrt(d) is multiplied into the query's weights.
     """
     if widths.heads == 0:
         return g.weight(f"{path}.output.bias")

@@ -48,8 +48,8 @@ def flops(config: SlimBertConfig, length: int) -> int:
     """Multiplications and additions of all matrix products for one sequence.
 
     Counted is what is computed. A window hides scores but saves no work: the products are those of
-    full attention. A classifier of sequences reads the first token alone, so its last layer computes
-    keys and values for every token and all else for that one.
+    full attention. A classifier of sequences reads the first token alone: its last layer computes
+    keys and values for every token, and all else for that one.
 
     Args:
         config: The model; `architectures` tells its head.

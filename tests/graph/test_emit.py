@@ -128,6 +128,32 @@ def test_every_activation(activation: str) -> None:
     assert_same_everywhere(model)
 
 
+@pytest.mark.parametrize("pooler", ["tanh", None])
+@pytest.mark.parametrize("widths", [*WIDTHS, "window last", "one layer", "no layers"])
+def test_the_last_layer_of_a_classifier_goes_on_with_the_first_token(
+    widths: str, pooler: str | None
+) -> None:
+    layers = {**WIDTHS, "window last": WIDTHS["windows"][:2], "one layer": [FULL], "no layers": []}
+    model = random_model(
+        SlimBertForSequenceClassification, layers[widths], pooler_activation=pooler
+    )
+    assert_same_everywhere(model, [9, 5, 1], [3])
+
+
+def test_only_the_last_layer_of_a_classifier_is_narrow() -> None:
+    graph = emit(random_model(SlimBertForSequenceClassification, [FULL] * 3))
+    inferred = onnx.shape_inference.infer_shapes(graph, data_prop=True).graph
+    widths = {
+        value.name: value.type.tensor_type.shape.dim[1]
+        for value in inferred.value_info
+        if value.name.endswith(("query/bias", "key/bias", "ffn.output/bias"))
+    }
+    narrow = {name for name, tokens in widths.items() if tokens.dim_value == 1}
+    last = "bert.layers.2"
+    assert len(widths) == 9
+    assert narrow == {f"{last}.attention.query/bias", f"{last}.ffn.output/bias"}
+
+
 def test_regression_has_one_output() -> None:
     model = random_model(
         SlimBertForSequenceClassification,
