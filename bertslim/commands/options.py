@@ -184,7 +184,7 @@ class TrainingOptions:
             "--dropout",
             min=0,
             max=1,
-            help="Dropout while training. On a CPU it costs as much as the GEMMs beside it.",
+            help="Dropout while training; every step takes longer with it.",
         ),
     ] = 0.0
     freeze_embeddings: Annotated[
