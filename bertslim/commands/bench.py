@@ -64,7 +64,7 @@ class Measuring:
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class BoundOptions:
     """What the checkpoints after the first must reach."""
 
     max_drop: Annotated[
@@ -114,7 +114,7 @@ def bench(
     *,
     cells: Cells,
     measuring: Measuring,
-    bounds: Bounds,
+    bounds: BoundOptions,
     report: ReportOptions,
 ) -> None:
     """Time checkpoints side by side, with their accuracy.
@@ -171,7 +171,7 @@ def _sizes(flag: str, text: str) -> tuple[int, ...]:
 
 
 def _refuse_what_cannot_be(
-    models: Sequence[str], task: Path | None, picture: Path | None, bounds: Bounds
+    models: Sequence[str], task: Path | None, picture: Path | None, bounds: BoundOptions
 ) -> None:
     faults = []
     if models.count("-") > 1:
@@ -250,10 +250,10 @@ def _print_table(comparison: "Comparison") -> None:
     console.print(comparison_text(comparison, width), end="")
 
 
-def _hold_to(bounds: Bounds, comparison: "Comparison") -> None:
-    from bertslim.runtime.gates import Gates, disagreements, missed_bounds
+def _hold_to(options: BoundOptions, comparison: "Comparison") -> None:
+    from bertslim.runtime.bounds import Bounds, disagreements, missed_bounds
 
-    gates = Gates(bounds.max_drop, bounds.min_speedup, bounds.max_p95_ms)
-    faults = disagreements(comparison.rows) + missed_bounds(comparison.rows, gates)
+    bounds = Bounds(options.max_drop, options.min_speedup, options.max_p95_ms)
+    faults = disagreements(comparison.rows) + missed_bounds(comparison.rows, bounds)
     if faults:
         raise QualityError(fault_list("missed", faults))

@@ -10,7 +10,7 @@ from bertslim.runtime.timing import Latency
 
 
 @dataclass(frozen=True, slots=True)
-class Gates:
+class Bounds:
     """Bounds; None is no bound."""
 
     max_drop: float | None
@@ -26,14 +26,14 @@ class Gates:
         return (self.max_drop, self.min_speedup, self.max_p95_ms) != (None, None, None)
 
 
-def missed_bounds(rows: Sequence[Row], gates: Gates) -> list[str]:
-    """Say, bound by bound, which row misses it and by how much; a row without times misses all."""
-    if not gates.any:
+def missed_bounds(rows: Sequence[Row], bounds: Bounds) -> list[str]:
+    """Say, bound by bound, which row misses it and what it has; a row without times misses all."""
+    if not bounds.any:
         return []
     first = {_kind(row): row for row in rows if row.checkpoint == rows[0].checkpoint}
     judged = [row for row in rows if row.checkpoint != rows[0].checkpoint] or list(rows)
     # a drop is the same at every shape, and said once
-    return list(dict.fromkeys(m for row in judged for m in _missed(row, first[_kind(row)], gates)))
+    return list(dict.fromkeys(m for row in judged for m in _missed(row, first[_kind(row)], bounds)))
 
 
 def disagreements(rows: Sequence[Row]) -> list[str]:
@@ -55,42 +55,35 @@ def _kind(row: Row) -> tuple[str, str, int, int]:
     return row.runtime, row.precision, row.batch_size, row.length
 
 
-def _missed(row: Row, first: Row, gates: Gates) -> Iterator[str]:
+def _missed(row: Row, first: Row, bounds: Bounds) -> Iterator[str]:
     if row.latency is None:
         yield f"{shaped_label(row)} was not timed: {row.reason}"
         return
-    if gates.max_drop is not None:
-        yield from _drop(row, first, gates.max_drop)
-    if gates.min_speedup is not None:
-        yield from _slowness(row, row.latency, first, gates.min_speedup)
-    if gates.max_p95_ms is not None and row.latency.p95 > gates.max_p95_ms:
-        excess = row.latency.p95 - gates.max_p95_ms
-        yield (
-            f"{shaped_label(row)} has a p95 of {row.latency.p95:.2f} ms,"
-            f" {excess:.2f} over the {gates.max_p95_ms:g} allowed"
-        )
+    if bounds.max_drop is not None:
+        yield from _drop(row, first, bounds.max_drop)
+    if bounds.min_speedup is not None:
+        yield from _slowness(row, row.latency, first, bounds.min_speedup)
+    if bounds.max_p95_ms is not None and row.latency.p95 > bounds.max_p95_ms:
+        flag = f"--max-p95-ms {bounds.max_p95_ms:g}"
+        yield f"{flag}: {shaped_label(row)} has a p95 of {row.latency.p95:.2f} ms"
 
 
 def _drop(row: Row, first: Row, bound: float) -> Iterator[str]:
+    flag = f"--max-drop {bound:g}"
     if row.accuracy is None or first.accuracy is None:
-        yield f"{label(row)} has no metric to compare"
+        yield f"{flag}: {label(row)} has no metric to compare"
         return
     drop = first.accuracy.value - row.accuracy.value
     if drop > bound:
-        yield (
-            f"{label(row)} loses {drop:.4f} {row.accuracy.metric},"
-            f" {drop - bound:.4f} over the {bound:g} allowed"
-        )
+        yield f"{flag}: {label(row)} loses {drop:.4f} {row.accuracy.metric}"
 
 
 def _slowness(row: Row, latency: Latency, first: Row, bound: float) -> Iterator[str]:
+    flag = f"--min-speedup {bound:g}"
     if first.latency is None:
-        yield f"{shaped_label(row)} has nothing to be faster than: {first.reason}"
+        yield f"{flag}: {shaped_label(row)} has nothing to be faster than: {first.reason}"
         return
     ratios = np.asarray(first.latency.times) / np.asarray(latency.times)
     speedup = float(np.median(ratios))
     if speedup < bound:
-        yield (
-            f"{shaped_label(row)} is {speedup:.2f} times as fast,"
-            f" {bound - speedup:.2f} short of the {bound:g} asked for"
-        )
+        yield f"{flag}: {shaped_label(row)} is {speedup:.2f} times as fast"
