@@ -5,12 +5,13 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
 
-class _Loader:
+class _Loader(Loader):
     """Another loader, and what follows when it has run."""
 
     def __init__(self, loader: Any, function: Callable[[], None]) -> None:

@@ -46,8 +46,8 @@ def inspect(
 ) -> None:
     """Show a checkpoint's layers, size, FLOPs and lineage.
 
-    FLOPs count the multiplications and additions of all matrix products for one sequence. All
-    weights are read and checked on the way.
+    FLOPs count the multiplications and additions of all matrix products that one sequence takes.
+    All weights are read and checked on the way.
     """
     checkpoint = open_checkpoint(read_source(model))
     with reserved_stdout():
