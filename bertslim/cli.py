@@ -1,8 +1,6 @@
 """The command line: which subcommands there are, and how failures leave the process."""
 
-import os
 import signal
-import sys
 from collections.abc import Sequence
 from types import FrameType
 
@@ -63,22 +61,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code (see `bertslim.errors`; 130 when interrupted).
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         app(args=None if arguments is None else list(arguments), prog_name="bertslim")
     except SystemExit as stop:
+        if stop.code == INTERRUPTED:
+            error_console().print("interrupted")
         return stop.code if isinstance(stop.code, int) else 0
     except BertslimError as error:
         show_error(error)
         return error.exit_code
-    except KeyboardInterrupt:
-        error_console().print("interrupted")
-        return INTERRUPTED
-    except BrokenPipeError:
-        # Nobody reads the result. Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        error_console().print("bertslim: nobody reads the output any more")
-        return 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return 0
 
 

@@ -1,6 +1,7 @@
 """What people see: messages and progress on stderr, and a stdout kept for the result alone."""
 
 import contextlib
+import ctypes
 import os
 import sys
 import time
@@ -115,5 +116,7 @@ def reserved_stdout() -> Iterator[None]:
         with contextlib.redirect_stdout(sys.stderr):
             yield
     finally:
+        # C libraries keep what they print in a buffer of their own, to be written at exit.
+        ctypes.CDLL(None).fflush(None)
         os.dup2(saved, 1)
         os.close(saved)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The main job on real data: fine-tune a BERT, remove 40 % of its heads, compare both on this machine.
-# Run it again and nothing is computed twice; interrupt it and it goes on where it was.
+# Run it again and only the comparison is made anew; interrupt it and it goes on where it was.
 set -euo pipefail
 out=${1:-demo}
 scripts=$(dirname "$0")

@@ -17,6 +17,7 @@ from bertslim.commands.options import (
 )
 from bertslim.commands.step import read_source
 from bertslim.console import reserved_stdout
+from bertslim.errors import SettingsError
 from bertslim.store.checkpoint import Checkpoint, open_checkpoint
 from bertslim.train.task import Task, load_task
 
@@ -57,8 +58,10 @@ def evaluate(
 
     The 95 % interval is a percentile bootstrap over examples. Every runtime computes in fp32.
     """
-    checkpoint = open_checkpoint(read_source(model))
+    if device == "cuda" and runtime != "torch":
+        raise SettingsError(f"--device cuda: {runtime} runs on the CPU here", "leave it out")
     described = load_task(task)
+    checkpoint = open_checkpoint(read_source(model))
     with reserved_stdout():
         score = _evaluate(checkpoint, described, runtime, batch_size, device)
     found = {"path": str(checkpoint.path), "task": described.name, "runtime": runtime}

@@ -17,7 +17,7 @@ from bertslim.commands.options import (
     TrainingOptions,
     command,
 )
-from bertslim.commands.step import Step, read_source, run_step
+from bertslim.commands.step import Step, rank, read_source, run_step
 from bertslim.store.checkpoint import Checkpoint, open_checkpoint
 from bertslim.train.settings import TrainSettings
 from bertslim.train.task import Task, load_task, task_digest
@@ -57,9 +57,9 @@ def finetune(
 
     Interrupt it and run the same command again: it goes on where it was.
     """
-    checkpoint = open_checkpoint(read_source(model))
     described = load_task(task)
     settings = train_settings(training, seed, device)
+    checkpoint = open_checkpoint(read_source(model))
     wanted = Step(
         command="finetune",
         settings=lasting(settings),
@@ -125,5 +125,7 @@ def _finetune(
         prepare=partial(mask_tokens, masking=learnt.masking) if learnt.masking else None,
         resume=ResumeFolder(resume, SECONDS_BETWEEN_SAVES),
     )
+    if rank() > 0:
+        return {}
     save_model(model, directory, tokenizer_from=checkpoint.path)
     return {"training": asdict(report), "validation": asdict(score_model(model, reported))}

@@ -62,24 +62,37 @@ def read_config(context: typer.Context, path: Path | None) -> Path | None:
     """
     if path is None or context.resilient_parsing:
         return path
-    given = {name.replace("-", "_"): value for name, value in _saved_flags(path).items()}
-    known = {p.name for p in context.command.params if p.name} - {"config", "help"}
-    if unknown := sorted(given.keys() - known):
-        names = ", ".join(name.replace("_", "-") for name in sorted(known))
+    given = {name.replace("_", "-"): value for name, value in _saved_flags(path).items()}
+    known = {_flag(p): p for p in context.command.params if p.name not in ("config", "help")}
+    if unknown := sorted(given.keys() - known.keys()):
         raise SettingsError(
-            fault_list(f"{path} has options that this command lacks", unknown), f"known: {names}"
+            fault_list(f"{path} has options that this command lacks", unknown),
+            f"known: {', '.join(sorted(known))}",
         )
-    context.default_map = {**(context.default_map or {}), **given}
+    values = {known[flag].name: _as_typed(known[flag], value) for flag, value in given.items()}
+    context.default_map = {**(context.default_map or {}), **values}
     return path
+
+
+def _flag(parameter: Any) -> str:
+    """Return an option's long flag without its dashes, or an argument's name."""
+    longest: str = max(parameter.opts, key=len)
+    return longest.lstrip("-")
+
+
+def _as_typed(parameter: Any, value: Any) -> Any:
+    """Return a value as it would be typed: lists stand between commas where one word is wanted."""
+    one_word = not getattr(parameter, "multiple", False) and parameter.nargs == 1
+    return ",".join(map(str, value)) if isinstance(value, list) and one_word else value
 
 
 def _saved_flags(path: Path) -> dict[str, Any]:
     try:
         if path.suffix == ".json":
             options = json.loads(path.read_text(encoding="utf-8"))["options"]
-            return {name: value for name, value in options.items() if value is not None}
+            return dict(options.items())
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, json.JSONDecodeError, UnicodeDecodeError, KeyError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SettingsError(
             f"--config {path} is not readable ({error})",
             "give a TOML file of flags, or a provenance.json",
@@ -142,7 +155,7 @@ class StepOptions:
     dry_run: Annotated[
         bool,
         typer.Option(
-            "--dry-run", "-n", help="Check everything, say what would be done, do nothing."
+            "--dry-run", "-n", help="Check options and files, say what would be done, do nothing."
         ),
     ] = False
     config: Config = None
@@ -188,7 +201,7 @@ class TrainingOptions:
         ),
     ] = 0.0
     freeze_embeddings: Annotated[
-        bool, typer.Option("--freeze-embeddings", help="Leave the embedding tables as they are.")
+        bool, typer.Option("--freeze-embeddings", help="Leave the word embedding table as it is.")
     ] = False
     precision: Annotated[
         Precision,
@@ -241,10 +254,12 @@ def command(
 
 def replayable_options(context: typer.Context) -> dict[str, Any]:
     """Return the options that make this command's result, JSON-able, as `--config` reads them."""
+    parameters = [p for p in context.command.params if p.name in context.params]
     return {
-        name: str(value) if isinstance(value, Path) else value
-        for name, value in context.params.items()
-        if name not in NOT_SAVED and value is not None
+        _flag(parameter): str(value.resolve()) if isinstance(value, Path) else value
+        for parameter in parameters
+        if (value := context.params[str(parameter.name)]) is not None
+        and parameter.name not in NOT_SAVED
     }
 
 
@@ -266,6 +281,8 @@ def _set_verbosity(values: dict[str, Any]) -> None:
         verbosity.set(Verbosity.QUIET)
     elif values.get("verbose"):
         verbosity.set(Verbosity.VERBOSE)
+    else:
+        verbosity.set(Verbosity.NORMAL)
 
 
 def _example_block(examples: str) -> str:

@@ -63,8 +63,8 @@ def prune_heads(
     layer, and are computed anew whenever a tenth of all heads has gone. The heads are cut out of
     the weights: the result is smaller and faster, not masked.
     """
-    checkpoint = open_checkpoint(read_source(model))
     described = load_task(task)
+    checkpoint = open_checkpoint(read_source(model))
     settings = {
         "remove": remove,
         "keep_at_least": keep_at_least,

@@ -14,16 +14,15 @@ from typing import Any
 import typer
 
 from bertslim.commands.options import StepOptions, replayable_options
-from bertslim.console import note, reserved_stdout
-from bertslim.errors import OutputExistsError, UpstreamError
+from bertslim.console import Verbosity, note, reserved_stdout, verbosity
+from bertslim.errors import OutputExistsError, SettingsError, UpstreamError
 from bertslim.store import provenance
 from bertslim.store.checkpoint import Checkpoint
-from bertslim.store.digest import PROVENANCE, checkpoint_digest
 from bertslim.store.staging import (
     RESUME,
     explained_os_errors,
     filled_stage,
-    forget,
+    forget_runs,
     locked_stage,
     remove_stale_stages,
     stage_path,
@@ -57,7 +56,7 @@ class Step:
 
     def request(self) -> provenance.Request:
         """Return the request, with the inputs as they are on disk now."""
-        inputs = {role: checkpoint_digest(c.path) for role, c in self.inputs.items()}
+        inputs = {role: c.digest() for role, c in self.inputs.items()}
         return provenance.Request(
             self.command, self.method_version, self.settings, inputs, self.data
         )
@@ -77,8 +76,8 @@ def read_source(value: str) -> str:
     """
     if value != "-":
         return value
-    if sys.stdin.isatty():
-        raise typer.BadParameter("'-' expects a path from a pipe, but stdin is a terminal")
+    if sys.stdin is None or sys.stdin.isatty():
+        raise typer.BadParameter("'-' expects a path from a pipe, but there is none")
     line = sys.stdin.readline().strip()
     if not line:
         raise UpstreamError(
@@ -111,6 +110,7 @@ def run_step(
     output = options.output or step.default_output()
     request = step.request()
     stage = stage_path(output.resolve(), request.key)
+    _refuse_to_touch_inputs(output, step)
     done = _made_by(request.key, output)
     if not done:
         _refuse_to_overwrite(output, force=options.force)
@@ -123,9 +123,9 @@ def run_step(
         return
     if not done:
         if restart:
-            forget(stage)
+            forget_runs(output.resolve())
         with explained_os_errors(output):
-            done = _fill(context, step, request, stage, output, work)
+            done = _fill(context, step, request, options.force, output, work)
     if done:
         _mark_as_current(output)
         note(f"{output} is up to date")
@@ -137,13 +137,19 @@ def rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
+def processes() -> int:
+    """Return how many processes torchrun started; 1 when alone."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def announce(output: Path, key: str, *, as_json: bool) -> None:
     """Print the one line that the next command reads."""
     typer.echo(json.dumps({"path": str(output), "key": key}) if as_json else output)
 
 
 def _assist(work: Work, stage: Path) -> None:
-    """Take part in the computation of rank 0, which alone writes the result."""
+    """Take part in the computation of rank 0, which alone writes and talks."""
+    verbosity.set(Verbosity.QUIET)
     with tempfile.TemporaryDirectory() as unused, reserved_stdout():
         work(Path(unused), stage / RESUME)
 
@@ -152,38 +158,63 @@ def _fill(
     context: typer.Context,
     step: Step,
     request: provenance.Request,
-    stage: Path,
+    force: bool,
     output: Path,
     work: Work,
 ) -> bool:
     """Do the work unless another process did it while this one waited; return whether it did."""
-    with locked_stage(stage):
+    stage, lineage = stage_path(output.resolve(), request.key), _lineage(step)
+    # The other ranks are at work already: this one cannot wait for a second run to finish it.
+    with locked_stage(stage, wait=processes() == 1):
         if _made_by(request.key, output):
             stage.rmdir()
             return True
-        remove_stale_stages(output.resolve(), keep=stage)
+        for other in remove_stale_stages(output.resolve(), keep=stage):
+            note(f"{other} keeps an interrupted run of another request; --restart removes it")
         with filled_stage(stage, output.resolve()), reserved_stdout():
             started = time.monotonic()
             report = work(stage, stage / RESUME)
             record = provenance.Provenance(
                 key=request.key,
                 request=request,
-                options=replayable_options(context) | {"model": step.inputs["model"].origin},
+                options=replayable_options(context) | _replayable_model(step),
                 sources={r: c.origin for r, c in step.inputs.items()} | step.data_sources,
                 report=report,
                 created=provenance.now(),
                 seconds=round(time.monotonic() - started, 3),
                 environment=provenance.environment(),
-                lineage=provenance.lineage_of(step.inputs["model"].path),
+                lineage=lineage,
             )
             provenance.write_provenance(stage, record)
+            # Somebody else may have made the directory in the meantime.
+            _refuse_to_overwrite(output, force=force)
     return False
 
 
 def _mark_as_current(output: Path) -> None:
     """Make the record newer than what it depends on, as `make` wants its stamps."""
     with contextlib.suppress(OSError):
-        (output / PROVENANCE).touch()
+        (output / provenance.PROVENANCE).touch()
+
+
+def _lineage(step: Step) -> tuple[dict[str, Any], ...]:
+    return provenance.lineage_of(step.inputs["model"].path)
+
+
+def _replayable_model(step: Step) -> dict[str, str]:
+    """Return MODEL as a later `--config` finds it from any directory: a path or a hub name."""
+    model = step.inputs["model"]
+    return {"model": str(model.place) if model.place == model.path.resolve() else model.origin}
+
+
+def _refuse_to_touch_inputs(output: Path, step: Step) -> None:
+    target = output.resolve()
+    for source in (checkpoint.path.resolve() for checkpoint in step.inputs.values()):
+        if target == source or target in source.parents or source in target.parents:
+            raise SettingsError(
+                f"the output {output} and the input {source} overlap",
+                "choose another place with -o",
+            )
 
 
 def _made_by(key: str, output: Path) -> bool:
@@ -193,9 +224,11 @@ def _made_by(key: str, output: Path) -> bool:
 
 def _refuse_to_overwrite(output: Path, *, force: bool) -> None:
     """Only a finished bertslim output may be replaced, and only when asked."""
+    if output.is_mount():
+        raise OutputExistsError(f"{output} is a mount point", "use a directory inside it")
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
-    if not (output / PROVENANCE).is_file():
+    if not (output / provenance.PROVENANCE).is_file():
         raise OutputExistsError(
             f"{output} exists and was not made by bertslim", "choose another place with -o"
         )

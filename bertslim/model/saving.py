@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from bertslim.errors import CheckpointError
 from bertslim.model.configuration import SlimBertConfig
 from bertslim.model.families import FAMILIES
 from bertslim.model.families.family import ENCODER
@@ -30,6 +31,7 @@ def save_model(
         directory: Made if it is not there.
         tokenizer_from: Checkpoint whose tokenizer is copied.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     directory.mkdir(parents=True, exist_ok=True)
@@ -43,7 +45,12 @@ def save_model(
     text = json.dumps(settings, indent=2, sort_keys=True, ensure_ascii=False)
     (directory / CONFIG).write_text(text + "\n", encoding="utf-8")
     weights = {name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}
-    save_file(weights, directory / WEIGHTS, metadata={"format": "pt"})
+    try:
+        save_file(weights, directory / WEIGHTS, metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"{directory / WEIGHTS} cannot be written ({error})", "free some space and run again"
+        ) from error
     if tokenizer_from is not None:
         copy_tokenizer(tokenizer_from, directory)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertslim.errors import CheckpointError, fault_list
+from bertslim.store.digest import file_digest, settings_digest
 
 if TYPE_CHECKING:
     import torch
@@ -71,6 +72,16 @@ class Checkpoint:
         """
         return {name: t for shard in self.shards for name, t in _read_shard(shard).items()}
 
+    def digest(self) -> str:
+        """Return the digest of everything that determines what a step makes of the checkpoint.
+
+        Only files that are read count: the same model made twice, or with a README beside it, is
+        the same input.
+        """
+        vocabulary = [self.path / name for name in TOKENIZER_FILES]
+        files = [self.path / CONFIG, *self.shards, *(f for f in vocabulary if f.is_file())]
+        return settings_digest({file.name: file_digest(file) for file in files})
+
     def size_in_bytes(self) -> int:
         """Return the size of the weights on disk."""
         return sum(shard.stat().st_size for shard in self.shards)
@@ -88,18 +99,18 @@ def open_checkpoint(source: str | Path, *, allow_pickle: bool = False) -> Checkp
     Raises:
         CheckpointError: With everything that is wrong with the directory.
     """
-    path = Path(source).expanduser()
-    if not path.exists():
-        path = _fetch(str(source))
-    if not path.is_dir():
-        raise CheckpointError(f"{path} is a file", "give the directory that holds config.json")
-    config, faults = _read_config(path)
-    if allow_pickle and _is_pickled(path):
-        shards = _shards(path, PICKLED_WEIGHTS)
-    else:
-        shards = _shards(path, WEIGHTS)
-        faults += _weight_faults(path, shards)
-    if faults:
+    try:
+        path = Path(source).expanduser()
+        if not path.exists():
+            path = _fetch(str(source), allow_pickle=allow_pickle)
+        if not path.is_dir():
+            raise CheckpointError(f"{path} is a file", "give the directory that holds config.json")
+        config, faults = _read_config(path)
+        pickled = allow_pickle and _is_pickled(path)
+        shards, weight_faults = _find_shards(path, PICKLED_WEIGHTS if pickled else WEIGHTS)
+    except (OSError, RuntimeError) as error:
+        raise CheckpointError(f"{source} cannot be opened: {error}", "check the path") from error
+    if faults := faults + weight_faults:
         raise CheckpointError(fault_list(f"{path} is not a checkpoint", faults), _cure(path))
     return Checkpoint(path, config, shards, str(source))
 
@@ -124,19 +135,21 @@ def _read_config(path: Path) -> tuple[dict[str, Any], list[str]]:
     return config, []
 
 
-def _shards(path: Path, weights: str) -> tuple[Path, ...]:
-    """Return the files that hold the weights: the parts that an index names, or the one file."""
+def _find_shards(path: Path, weights: str) -> tuple[tuple[Path, ...], list[str]]:
+    """Return the files that hold the weights, and what is wrong with them."""
+    if weights == WEIGHTS and _is_pickled(path):
+        return (), [f"its weights are pickled ({PICKLED_WEIGHTS}), and unpickling can run any code"]
     index = path / f"{weights}.index.json"
-    if not index.is_file():
-        return (path / weights,)
-    parts = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-    return tuple(path / name for name in sorted(set(parts)))
-
-
-def _weight_faults(path: Path, shards: tuple[Path, ...]) -> list[str]:
-    if _is_pickled(path):
-        return [f"its weights are pickled ({PICKLED_WEIGHTS}), and unpickling can run any code"]
-    return [fault for shard in shards if (fault := _shard_fault(shard))]
+    names = {weights}
+    if index.is_file():
+        try:
+            names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            return (), [f"{index.name} is not a valid index ({error!r})"]
+    if outside := sorted(name for name in names if Path(str(name)).name != name):
+        return (), [f"{index.name} names files elsewhere: {', '.join(map(str, outside))}"]
+    shards = tuple(path / name for name in sorted(names))
+    return shards, [fault for shard in shards if (fault := _shard_fault(shard))]
 
 
 def _read_shard(shard: Path) -> "dict[str, torch.Tensor]":
@@ -149,9 +162,15 @@ def _read_shard(shard: Path) -> "dict[str, torch.Tensor]":
         return load_file(shard)
     try:
         # weights_only: a pickle reader that knows tensors and refuses everything else
-        tensors: dict[str, torch.Tensor] = torch.load(shard, map_location="cpu", weights_only=True)
+        tensors = torch.load(shard, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(f"{shard} holds more than tensors, so it is not loaded") from error
+    except (RuntimeError, EOFError, OSError, ValueError) as error:
+        raise CheckpointError(f"{shard} is damaged or cut short ({error})") from error
+    if not isinstance(tensors, dict) or not all(
+        isinstance(tensor, torch.Tensor) for tensor in tensors.values()
+    ):
+        raise CheckpointError(f"{shard} holds something else than one tensor per name")
     return tensors
 
 
@@ -160,6 +179,8 @@ def _shard_fault(shard: Path) -> str:
 
     if not shard.is_file():
         return f"{shard.name} is missing"
+    if shard.suffix != ".safetensors":
+        return ""
     try:
         with safe_open(shard, framework="np"):
             return ""
@@ -182,7 +203,7 @@ def _cure(path: Path) -> str:
     return "a checkpoint is a directory with config.json and model.safetensors"
 
 
-def _fetch(name: str) -> Path:
+def _fetch(name: str, *, allow_pickle: bool) -> Path:
     """Download a checkpoint from the hub, or find it in the local cache."""
     if name.count("/") > 1 or name.startswith((".", "/", "~")):
         raise CheckpointError(f"{name} does not exist", _neighbours(Path(name)))
@@ -190,7 +211,8 @@ def _fetch(name: str) -> Path:
     from huggingface_hub.errors import HFValidationError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=list(HUB_PATTERNS)))
+        patterns = [*HUB_PATTERNS, *(["pytorch_model*.bin"] if allow_pickle else [])]
+        return Path(snapshot_download(name, allow_patterns=patterns))
     except HFValidationError as error:
         raise CheckpointError(f"{name} does not exist", _neighbours(Path(name))) from error
     except Exception as error:

@@ -7,10 +7,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bertslim.errors import CheckpointError
-from bertslim.store.digest import PROVENANCE, settings_digest
+from bertslim.errors import CheckpointError, fault_list
+from bertslim.store.digest import settings_digest
 
+PROVENANCE = "provenance.json"
 FORMAT = 1
+SHAPE = {
+    "format": int,
+    "key": str,
+    "request": dict,
+    "options": dict,
+    "report": dict,
+    "created": str,
+    "seconds": float | int,
+    "lineage": list,
+}
+"""What every reader of a record relies on."""
+
+MENDING = "remove the file: the checkpoint opens without it, and its lineage is lost"
+
 RECORDED_PACKAGES = ("bertslim", "torch", "transformers", "datasets", "accelerate", "onnx")
 
 
@@ -104,12 +119,15 @@ def read_record(directory: Path) -> dict[str, Any] | None:
         return None
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
-        found = record["format"]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{file} is not a provenance record ({error})") from error
-    if found > FORMAT:
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{file} cannot be read ({error})", MENDING) from error
+    wrong = [n for n, kind in SHAPE.items() if not isinstance(_item(record, n), kind)]
+    if wrong:
+        raise CheckpointError(fault_list(f"{file} is no provenance record; wrong", wrong), MENDING)
+    if record["format"] > FORMAT:
         raise CheckpointError(
-            f"{file} has format {found}, this bertslim reads up to {FORMAT}", "update bertslim"
+            f"{file} has format {record['format']}, this bertslim reads up to {FORMAT}",
+            "update bertslim",
         )
     return dict(record)
 
@@ -121,6 +139,10 @@ def lineage_of(directory: Path) -> tuple[dict[str, Any], ...]:
         return ()
     own = {name: value for name, value in record.items() if name != "lineage"}
     return (*record["lineage"], own)
+
+
+def _item(record: Any, name: str) -> Any:
+    return record.get(name) if isinstance(record, dict) else None
 
 
 def _version(package: str) -> str:

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import fcntl
+import glob
 import os
 import shutil
 from collections.abc import Iterator
@@ -44,12 +45,27 @@ def filled_stage(stage: Path, final: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def locked_stage(stage: Path) -> Iterator[None]:
-    """Hold the stage for this process alone; the kernel lets go of it however the process ends."""
+def locked_stage(stage: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold the stage for this process alone; the kernel lets go of it however the process ends.
+
+    Args:
+        stage: The hidden directory; made if it is not there.
+        wait: Wait for a process that holds it.
+
+    Raises:
+        BertslimError: If another process holds it and nobody waits.
+    """
     while True:
         stage.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(stage, os.O_RDONLY)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise BertslimError(
+                f"another process is making this directory now ({stage.name})",
+                "wait for it, then run again",
+            ) from error
         # While we waited, the holder may have renamed the stage to its final name.
         if stage.exists() and os.path.samestat(os.fstat(descriptor), stage.stat()):
             break
@@ -60,20 +76,24 @@ def locked_stage(stage: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def remove_stale_stages(final: Path, *, keep: Path | None = None) -> None:
-    """Remove what killed runs left beside `final`, but no stage in use and none that can resume."""
-    for stage in final.parent.glob(f".{final.name}.*.partial"):
-        if stage == keep or (stage / RESUME).exists():
-            continue
-        with contextlib.suppress(OSError), _free(stage):
-            shutil.rmtree(stage, ignore_errors=True)
+def remove_stale_stages(final: Path, *, keep: Path) -> list[Path]:
+    """Remove what killed runs left beside `final`, but no stage in use and none that can resume.
+
+    Returns:
+        The stages of other requests that can resume.
+    """
+    others = [stage for stage in _stages(final) if stage != keep]
+    resumable = [stage for stage in others if (stage / RESUME).exists()]
+    for stage in others:
+        if stage not in resumable:
+            _remove_if_free(stage)
+    return resumable
 
 
-def forget(stage: Path) -> None:
-    """Drop an interrupted run, resume state and all."""
-    if stage.exists():
-        with locked_stage(stage):
-            shutil.rmtree(stage)
+def forget_runs(final: Path) -> None:
+    """Drop the interrupted runs of a directory, resume states and all; those in use go on."""
+    for stage in _stages(final):
+        _remove_if_free(stage)
 
 
 @contextlib.contextmanager
@@ -91,18 +111,17 @@ def explained_os_errors(path: Path) -> Iterator[None]:
             case errno.ENOTDIR | errno.EEXIST:
                 message, hint = f"{place} is in the way", "choose another place with -o"
             case _:
-                raise
+                message, hint = f"{place}: {error.strerror or error}", ""
         raise BertslimError(message, hint) from error
 
 
-@contextlib.contextmanager
-def _free(stage: Path) -> Iterator[None]:
-    descriptor = os.open(stage, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(descriptor)
+def _stages(final: Path) -> list[Path]:
+    return sorted(final.parent.glob(f".{glob.escape(final.name)}.*.partial"))
+
+
+def _remove_if_free(stage: Path) -> None:
+    with contextlib.suppress(BertslimError), locked_stage(stage, wait=False):
+        shutil.rmtree(stage)
 
 
 def _clear(stage: Path) -> None:
@@ -118,13 +137,12 @@ def _clear(stage: Path) -> None:
 
 def _sync(stage: Path) -> None:
     """Bring the bytes to the disk before the name appears: a name that exists is complete."""
-    for path in stage.rglob("*"):
-        if path.is_file():
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+    for path in (*stage.rglob("*"), stage):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _replace(final: Path, stage: Path) -> None:

@@ -1,15 +1,19 @@
 """What every command promises: stdout, repeats, refusals, saved flags, exit codes."""
 
+import io
 import json
+import pickle
 import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from bertslim.cli import main
 from tests.tiny import record_of, save_tiny_bert, write_sentence_task
 
 Printed = pytest.CaptureFixture[str]
+EVALUATE = ["evaluate", "tiny", "--task", "data/task.toml"]
 
 
 @pytest.fixture
@@ -86,7 +90,7 @@ def test_speed_options_do_not_change_the_request(capfd: Printed) -> None:
 def test_another_request_is_refused_until_forced(place: Path, capfd: Printed) -> None:
     assert prune("-o", "out") == 0
     capfd.readouterr()
-    assert prune("-o", "out", remove="0.5") == 8
+    assert prune("-o", "out", remove="0.5") == 4
     out, err = capfd.readouterr()
     assert out == ""
     assert "--force" in err
@@ -97,15 +101,36 @@ def test_another_request_is_refused_until_forced(place: Path, capfd: Printed) ->
 def test_what_bertslim_did_not_make_is_never_replaced(place: Path, capfd: Printed) -> None:
     (place / "home").mkdir()
     (place / "home" / "letter.txt").write_text("dear")
-    assert prune("-o", "home", "--force") == 8
+    assert prune("-o", "home", "--force") == 4
     assert (place / "home" / "letter.txt").read_text() == "dear"
     assert "was not made by bertslim" in capfd.readouterr().err
 
 
-def test_an_input_is_never_its_own_output(place: Path) -> None:
-    before = {p.name: p.read_bytes() for p in (place / "tiny").iterdir()}
-    assert prune("-o", "tiny", "--force") == 8
-    assert {p.name: p.read_bytes() for p in (place / "tiny").iterdir()} == before
+@pytest.mark.parametrize("output", ["made", "made/inside", "."])
+def test_an_input_is_never_touched(place: Path, capfd: Printed, output: str) -> None:
+    assert prune("-o", "made") == 0
+    before = {p.name: p.read_bytes() for p in (place / "made").iterdir()}
+    words = ["prune-heads", "made", "--task", "data/task.toml", "--remove", "0.2"]
+    assert main([*words, "-o", output, "--force"]) == 2
+    assert "overlap" in capfd.readouterr().err
+    assert {p.name: p.read_bytes() for p in (place / "made").iterdir()} == before
+
+
+def test_an_output_that_appears_meanwhile_is_not_replaced(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bertslim.model import loading
+
+    def interfering(*arguments: object, **options: object) -> object:
+        (place / "out").mkdir()
+        (place / "out" / "letter.txt").write_text("dear")
+        return real(*arguments, **options)
+
+    real = loading.load_model
+    monkeypatch.setattr(loading, "load_model", interfering)
+    assert prune("-o", "out") == 4
+    assert [p.name for p in (place / "out").iterdir()] == ["letter.txt"]
+    assert sorted(p.name for p in place.iterdir()) == ["data", "out", "tiny"]
 
 
 def test_a_dry_run_does_nothing(place: Path, capfd: Printed) -> None:
@@ -125,11 +150,31 @@ def test_saved_flags_and_the_flags_that_win(place: Path) -> None:
     assert (settings["remove"], settings["keep_at_least"]) == (0.25, 2)
 
 
-def test_a_record_replays_itself(place: Path, capfd: Printed) -> None:
+def test_a_record_replays_itself_from_anywhere(
+    place: Path, capfd: Printed, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert prune("-o", "out", "--seed", "3") == 0
     shutil.copy(place / "out" / "provenance.json", place / "was.json")
-    assert main(["prune-heads", "--config", "was.json", "-o", "out"]) == 0
+    monkeypatch.chdir(place / "data")
+    assert main(["prune-heads", "--config", "../was.json", "-o", "../out"]) == 0
     assert "up to date" in capfd.readouterr().err
+
+
+def test_a_flag_is_saved_under_its_own_name(place: Path) -> None:
+    (place / "flags.toml").write_text('format = "onnx"\n')
+    assert main(["export", "tiny", "--config", "flags.toml", "-o", "out"]) == 0
+    assert (place / "out" / "model.onnx").exists()
+
+
+@pytest.mark.parametrize("record", ["{}", "[]", "{", '{"format": "x"}', '{"format": 1}'])
+def test_a_broken_record_is_explained(place: Path, capfd: Printed, record: str) -> None:
+    (place / "tiny" / "provenance.json").write_text(record)
+    for words in (["inspect", "tiny"], ["export", "tiny", "--format", "onnx", "-o", "out"]):
+        assert main(words) == 1
+        err = capfd.readouterr().err
+        assert "provenance.json" in err
+        assert "Traceback" not in err
+    assert not (place / "out").exists()
 
 
 @pytest.mark.parametrize(
@@ -163,7 +208,14 @@ def test_saved_flags_are_checked(place: Path, capfd: Printed, saved: str, said: 
         (["inspect", "data"], 1, "config.json is missing"),
         (["bench", "tiny", "--runtime", "tensorflow"], 2, "tensorflow"),
         (["bench", "tiny", "--length", "65"], 2, "64"),
-        (["evaluate", "tiny", "--task", "data/task.toml", "--device", "cuda"], 6, "CUDA"),
+        ([*EVALUATE, "--device", "cuda"], 6, "CUDA"),
+        (
+            [*EVALUATE, "--device", "cuda", "--runtime", "openvino"],
+            2,
+            "runs on the CPU",
+        ),
+        (["inspect", "~nobody-here/x"], 1, "nobody-here"),
+        (["inspect", "x" * 300], 1, "cannot be opened"),
         (["nonsense"], 2, "nonsense"),
     ],
 )
@@ -183,13 +235,14 @@ def test_a_full_disk_is_explained(
     place: Path, capfd: Printed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import safetensors.torch
+    from safetensors import SafetensorError
 
     def refuse(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
 
     monkeypatch.setattr(safetensors.torch, "save_file", refuse)
     assert prune("-o", "out") == 1
-    assert "no space left to write" in capfd.readouterr().err
+    assert "No space left" in capfd.readouterr().err
     assert sorted(p.name for p in place.iterdir()) == ["data", "tiny"]
 
 
@@ -218,7 +271,6 @@ def test_a_v4_checkpoint_with_pruned_heads_goes_through(place: Path, capfd: Prin
 
 
 def test_pickled_weights_are_converted_once_and_on_demand(place: Path, capfd: Printed) -> None:
-    import torch
     from safetensors.torch import load_file
 
     weights = place / "tiny" / "model.safetensors"
@@ -231,20 +283,33 @@ def test_pickled_weights_are_converted_once_and_on_demand(place: Path, capfd: Pr
     assert main(["inspect", "out"]) == 0
 
 
-def test_a_pickle_that_holds_code_is_refused(place: Path, capfd: Printed) -> None:
-    import pickle
+def saved(content: object) -> bytes:
+    """Return what torch.save writes."""
+    file = io.BytesIO()
+    torch.save(content, file)
+    return file.getvalue()
 
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (pickle.dumps(print, protocol=2), "holds more than tensors"),
+        (saved({"state_dict": {}}), "something else than one tensor per name"),
+        (b"", "damaged or cut short"),
+    ],
+)
+def test_a_pickle_that_holds_something_else_is_refused(
+    place: Path, capfd: Printed, content: bytes, said: str
+) -> None:
     (place / "tiny" / "model.safetensors").unlink()
-    with (place / "tiny" / "pytorch_model.bin").open("wb") as file:
-        pickle.dump(print, file, protocol=2)
+    (place / "tiny" / "pytorch_model.bin").write_bytes(content)
     words = ["export", "tiny", "--format", "transformers", "--convert-pickle", "-o", "out"]
     assert main(words) == 1
-    assert "holds more than tensors" in capfd.readouterr().err
+    assert said in capfd.readouterr().err
     assert not (place / "out").exists()
 
 
 def test_export_writes_a_twin_with_the_same_outputs(place: Path) -> None:
-    import torch
     from transformers import AutoModelForSequenceClassification
 
     assert prune("-o", "small") == 0

@@ -100,3 +100,19 @@ def test_a_hub_that_does_not_answer_is_explained(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
     with pytest.raises(CheckpointError, match=r"no directory here, and the hub did not deliver"):
         open_checkpoint("someone/bert-tiny")
+
+
+@pytest.mark.parametrize(
+    ("index", "said"),
+    [
+        ("{", "not a valid index"),
+        ("{}", "not a valid index"),
+        ("[]", "not a valid index"),
+        ('{"weight_map": {"a": "../x.safetensors"}}', "names files elsewhere"),
+    ],
+)
+def test_a_broken_index_is_explained(tmp_path: Path, index: str, said: str) -> None:
+    model = save_tiny_bert(tmp_path / "m")
+    (model / "model.safetensors.index.json").write_text(index)
+    with pytest.raises(CheckpointError, match=said):
+        open_checkpoint(model)

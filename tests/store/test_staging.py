@@ -12,7 +12,7 @@ from bertslim.store.staging import (
     RESUME,
     explained_os_errors,
     filled_stage,
-    forget,
+    forget_runs,
     locked_stage,
     remove_stale_stages,
     stage_path,
@@ -100,6 +100,12 @@ def test_the_second_of_two_equal_requests_waits(tmp_path: Path) -> None:
     assert order == ["first", "second"]
 
 
+def test_who_cannot_wait_is_told(tmp_path: Path) -> None:
+    stage = stage_path(tmp_path / "out", "k" * 32)
+    with locked_stage(stage), pytest.raises(BertslimError, match="another process is making"):
+        locked_stage(stage, wait=False).__enter__()
+
+
 def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     stage = stage_path(tmp_path / "out", "k" * 32)
     code = (
@@ -118,10 +124,10 @@ def test_stale_stages_go_but_not_those_in_use_or_resumable(tmp_path: Path) -> No
     stale.mkdir()
     (resumable / RESUME).mkdir(parents=True)
     with locked_stage(used):
-        remove_stale_stages(final)
+        assert remove_stale_stages(final, keep=used) == [resumable]
         assert names(tmp_path) == sorted([used.name, resumable.name])
-    forget(resumable)
-    assert not resumable.exists()
+        forget_runs(final)
+        assert names(tmp_path) == [used.name]
 
 
 @pytest.mark.parametrize(
