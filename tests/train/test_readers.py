@@ -146,38 +146,98 @@ def test_squad_keeps_all_answers_and_unanswerable_questions(tmp_path: Path) -> N
     assert [row["id"] for row in found] == [0, 1, 2]
 
 
-def test_hub_data_sets_spell_out_their_classes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tags = datasets.List(datasets.ClassLabel(names=["O", "B-PER"]))
-    features = datasets.Features({"tokens": datasets.List(datasets.Value("string")), "ner": tags})
-    data = datasets.Dataset.from_dict({"tokens": [["anna", "is"]], "ner": [[1, 0]]}, features)
+def hub_task(folder: Path, kind: str, columns: str) -> Task:
+    """A task on the hub data set x/y."""
+    hub = '[data]\nhub = "x/y"\ntrain = "train[:1]"\n'
+    return small_task(folder, f'kind = "{kind}"\n{hub}[columns]\n{columns}\n', {})
+
+
+def put_on_hub(
+    monkeypatch: pytest.MonkeyPatch, columns: dict[str, list[object]], **types: object
+) -> list[object]:
+    """Let the hub hold one data set, whatever is asked for; return what will be asked for."""
+    data = datasets.Dataset.from_dict(columns, datasets.Features(types))
     asked: list[object] = []
     monkeypatch.setattr(
         datasets, "load_dataset", lambda *names, split: asked.append((*names, split)) or data
     )
-    document = (
-        'kind = "token-classification"\n[data]\nhub = "x/ner"\ntrain = "train[:1]"\n'
-        '[columns]\ntags = "ner"\n'
-    )
-    task = small_task(tmp_path, document, {})
+    return asked
+
+
+WORDS = datasets.List(datasets.Value("string"))
+TAGS = datasets.List(datasets.ClassLabel(names=["O", "B-PER", "B-LOC"]))
+PARAPHRASE = datasets.ClassLabel(names=["not_equivalent", "equivalent"])
+TEXT = datasets.Value("string")
+
+
+def test_hub_data_sets_spell_out_their_classes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = {"tokens": [["anna", "is"]], "ner": [[1, 0]]}
+    asked = put_on_hub(monkeypatch, columns, tokens=WORDS, ner=TAGS)
+    task = hub_task(tmp_path, "token-classification", 'tags = "ner"')
     assert rows(task) == [{"id": 0, "tokens": ["anna", "is"], "tags": ["B-PER", "O"]}]
-    assert asked == [("x/ner", None, "train[:1]")]
+    assert asked == [("x/y", None, "train[:1]")]
     absent = replace(task, columns={"tokens": "tokens", "tags": "tags"})
-    with pytest.raises(DataError, match="x/ner: no column 'tags'; there are 'tokens', 'ner'"):
+    with pytest.raises(DataError, match="x/y: no column 'tags'; there are 'tokens', 'ner'"):
         read_split(absent, "train")
     with pytest.raises(DataError, match="task small names no validation data"):
         read_split(task, "validation")
 
 
-def test_a_hub_data_set_that_cannot_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hub_classes_keep_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = {"text": ["a", "b"], "label": [1, 0]}
+    task = hub_task(tmp_path, "text-classification", 'text = "text"')
+    put_on_hub(monkeypatch, columns, text=TEXT, label=PARAPHRASE)
+    assert label_names(task, read_split(task, "train")) == ("not_equivalent", "equivalent")
+    given = replace(task, labels=("equivalent", "not_equivalent"))
+    assert label_names(given, read_split(given, "train")) == ("equivalent", "not_equivalent")
+    put_on_hub(monkeypatch, {"text": ["a", "b"], "label": ["no", "YES"]}, text=TEXT, label=TEXT)
+    assert label_names(task, read_split(task, "train")) == ("YES", "no")
+    tags = hub_task(tmp_path, "token-classification", 'tags = "ner"')
+    put_on_hub(monkeypatch, {"tokens": [["a"]], "ner": [[1]]}, tokens=WORDS, ner=TAGS)
+    assert label_names(tags, read_split(tags, "train")) == ("O", "B-PER", "B-LOC")
+
+
+def test_hub_rows_without_a_class_are_faults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = {"text": ["a", "b", "c"], "label": [-1, 1, None]}
+    put_on_hub(monkeypatch, columns, text=TEXT, label=PARAPHRASE)
+    with pytest.raises(DataError) as caught:
+        read_split(hub_task(tmp_path, "text-classification", 'text = "text"'), "train")
+    assert str(caught.value) == (
+        "train data of task small:\n  - x/y, row 1: label is empty\n  - x/y, row 3: label is empty"
+    )
+    columns = {"tokens": [["anna"], ["is"], ["paris"]], "tags": [[-1], None, [2]]}
+    put_on_hub(monkeypatch, columns, tokens=WORDS, tags=TAGS)
+    with pytest.raises(DataError) as caught:
+        read_split(hub_task(tmp_path, "token-classification", ""), "train")
+    fault = "tokens and tags must be equally long lists of words"
+    assert str(caught.value) == (
+        f"train data of task small:\n  - x/y, row 1: {fault}\n  - x/y, row 2: {fault}"
+    )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        datasets.exceptions.DatasetNotFoundError("not there"),
+        RuntimeError("Dataset scripts are no longer supported, but found y.py"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_hub_data_set_that_cannot_be_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     def absent(*_names: object, **_more: object) -> None:
-        raise datasets.exceptions.DatasetNotFoundError("not there")
+        raise error
 
     monkeypatch.setattr(datasets, "load_dataset", absent)
-    task = small_task(tmp_path, 'kind = "masked-lm"\n[data]\nhub = "x"\ntrain = "train"\n', {})
-    with pytest.raises(DataError, match="hub data set x, split 'train': not there"):
-        read_split(task, "train")
+    with pytest.raises(DataError) as caught:
+        read_split(hub_task(tmp_path, "masked-lm", ""), "train")
+    assert str(caught.value) == f"hub data set x/y, split 'train[:1]': {error}"
+    assert "a script, name local files" in caught.value.hint
 
 
 def test_absent_columns_name_those_that_exist(tmp_path: Path) -> None:
@@ -223,6 +283,20 @@ def test_scores_must_be_finite_numbers_and_texts_texts(tmp_path: Path) -> None:
         "a.jsonl:1: label 'x' is not a number",
         "a.jsonl:2: label nan is not a number",
         "a.jsonl:3: text is 3, which is not a text",
+    ]
+
+
+def test_labels_that_are_no_numbers_are_empty(tmp_path: Path) -> None:
+    document = 'kind = "text-classification"\n[data]\ntrain = "a.jsonl"\n'
+    lines = '{"text": "a", "label": NaN}\n{"text": "a", "label": "nan"}'
+    task = small_task(tmp_path, document, {"a.jsonl": lines})
+    assert faults(task) == ["a.jsonl:1: label is empty"]
+    table = pa.table({"text": ["a", "b", "c"], "label": [1.0, float("nan"), None]})
+    parquet = small_task(tmp_path, document.replace("jsonl", "parquet"), {"a.parquet": ""})
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    assert faults(parquet) == [
+        "a.parquet, row 2: label is empty",
+        "a.parquet, row 3: label is empty",
     ]
 
 
@@ -281,6 +355,8 @@ def test_labels_are_sorted_numbers_as_numbers(tmp_path: Path) -> None:
     assert label_names(given, read_split(given, "train")) == ("9", "10", "-1")
     words = tsv_task(tmp_path, "sentence\tlabel\nx\tno\nx\tmaybe\nx\t10\n")
     assert label_names(words, read_split(words, "train")) == ("10", "maybe", "no")
+    languages = tsv_task(tmp_path, "sentence\tlabel\nx\tnan\nx\t2\nx\t10\nx\tinf\n")
+    assert label_names(languages, read_split(languages, "train")) == ("10", "2", "inf", "nan")
     tags = conll_task(tmp_path)
     assert label_names(tags, read_split(tags, "train")) == ("B-LOC", "B-PER", "I-PER", "O")
     questions = squad_task(tmp_path)

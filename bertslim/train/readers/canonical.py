@@ -40,7 +40,7 @@ def classified(record: Record, task: Task) -> Record:
     """Return text and class; numbers and truth values become their text."""
     column = task.columns["label"]
     value = record[column]
-    label = "" if value is None else str(value).strip()
+    label = "" if _is_gap(value) else str(value).strip()
     if not label:
         raise RowFaultError(f"{column} is empty")
     if task.labels and label not in task.labels:
@@ -100,6 +100,11 @@ def _string(value: Any, column: str) -> str:
     if not isinstance(value, str):
         raise RowFaultError(f"{column} is {value!r}, which is not a text")
     return value
+
+
+def _is_gap(value: Any) -> bool:
+    """Whether a cell is empty; a column of numbers says so with NaN."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _is_strings(value: Any) -> bool:

@@ -28,21 +28,38 @@ def read_hub(hub: HubData, split: Split, wanted: Sequence[str], faults: FaultLog
         yield f"row {number}", named
 
 
+def hub_classes(hub: HubData, column: str) -> tuple[str, ...]:
+    """Return the classes of a column as the data set itself numbers them; () if it does not.
+
+    Raises:
+        DataError: when the data set cannot be had.
+    """
+    feature = _load(hub, hub.train or hub.validation).features.get(column)
+    if isinstance(feature, datasets.List):
+        feature = feature.feature
+    return tuple(feature.names) if isinstance(feature, datasets.ClassLabel) else ()
+
+
 def _load(hub: HubData, split: str) -> datasets.Dataset:
     datasets.logging.set_verbosity_error()
     datasets.disable_progress_bars()
     try:
         return datasets.load_dataset(hub.name, hub.config, split=split)
-    except (datasets.exceptions.DatasetsError, OSError, ValueError) as error:
+    # A RuntimeError is what `datasets` has for data sets that are Python scripts.
+    except (datasets.exceptions.DatasetsError, OSError, RuntimeError, ValueError) as error:
         raise DataError(
             f"hub data set {hub.name}, split {split!r}: {error}",
-            "without a network, name local files under [data] instead",
+            "without a network, or where the data set is a script, name local files under [data]",
         ) from error
 
 
 def _named(value: Any, feature: Any) -> Any:
     if isinstance(feature, datasets.List) and isinstance(feature.feature, datasets.ClassLabel):
-        return [feature.feature.int2str(item) for item in value]
-    if isinstance(feature, datasets.ClassLabel):
-        return feature.int2str(value)
-    return value
+        return value and [_name(item, feature.feature) for item in value]
+    return _name(value, feature) if isinstance(feature, datasets.ClassLabel) else value
+
+
+def _name(number: int | None, classes: datasets.ClassLabel) -> str | None:
+    """Return a class's name; None where there is no class, as the -1 of rows without labels."""
+    known = number is not None and 0 <= number < classes.num_classes
+    return str(classes.int2str(number)) if known else None

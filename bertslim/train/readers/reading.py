@@ -1,6 +1,7 @@
 """From the files of a task to data sets in canonical columns."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +14,13 @@ from bertslim.train.readers.arrow import arrow_dataset, columns_of
 from bertslim.train.readers.canonical import CANONICAL, features
 from bertslim.train.readers.faults import FaultLog
 from bertslim.train.readers.files import checked, file_rows, numbered
-from bertslim.train.readers.hub import read_hub
+from bertslim.train.readers.hub import hub_classes, read_hub
 from bertslim.train.readers.rows import Record
 from bertslim.train.task import Task
 from bertslim.train.task_schema import ROLES, Split
+
+LABEL_ROLES = {"text-classification": "label", "token-classification": "tags"}
+"""Where the labels stand, of the kinds of task whose outputs stand for named labels."""
 
 
 def read_split(task: Task, split: Split) -> Dataset:
@@ -48,17 +52,16 @@ def read_task(task: Task) -> tuple[Dataset, Dataset, tuple[str, ...]]:
 
 
 def label_names(task: Task, train: Dataset) -> tuple[str, ...]:
-    """Return the labels in the order of their ids: the task's own, else sorted from training data.
+    """Return the labels in the order of their ids: as declared, else sorted from training data.
 
-    Numbers are sorted as numbers. Regression, questions and masked words have none.
+    Regression, questions and masked words have none.
 
     Raises:
         DataError: there are not two labels to choose between, or too many for the metric.
     """
-    column = {"text-classification": "label", "token-classification": "tags"}.get(task.kind)
-    if column is None:
+    if task.kind not in LABEL_ROLES:
         return ()
-    labels = task.labels or _sorted_labels(train, column)
+    labels = declared_labels(task) or sorted_labels(_found_labels(task, train))
     if len(labels) < 2:
         raise DataError(
             f"training data of task {task.name} holds one label only: {', '.join(labels)}",
@@ -68,19 +71,35 @@ def label_names(task: Task, train: Dataset) -> tuple[str, ...]:
     return labels
 
 
-def _sorted_labels(train: Dataset, column: str) -> tuple[str, ...]:
-    values = train.with_format("arrow")[:][column]
-    flat = values if column == "label" else pyarrow.compute.list_flatten(values)
+def declared_labels(task: Task) -> tuple[str, ...]:
+    """Return the labels of the task file, else the classes of the hub data set, else ().
+
+    Raises:
+        DataError: the hub data set cannot be had.
+    """
+    if task.labels or task.hub is None:
+        return task.labels
+    return hub_classes(task.hub, task.columns[LABEL_ROLES[task.kind]])
+
+
+def sorted_labels(labels: Iterable[str]) -> tuple[str, ...]:
+    """Sort labels; as numbers if they all are."""
+    found = sorted(labels)
+    return tuple(sorted(found, key=float) if all(map(_is_number, found)) else found)
+
+
+def _found_labels(task: Task, train: Dataset) -> list[str]:
+    values = train.with_format("arrow")[:][LABEL_ROLES[task.kind]]
+    flat = pyarrow.compute.list_flatten(values) if task.kind == "token-classification" else values
     found: list[str] = pyarrow.compute.unique(flat).to_pylist()
-    return tuple(sorted(found, key=float) if all(map(_is_number, found)) else sorted(found))
+    return found
 
 
 def _is_number(text: str) -> bool:
     try:
-        float(text)
+        return math.isfinite(float(text))
     except ValueError:
         return False
-    return True
 
 
 def _split_rows(task: Task, split: Split, faults: FaultLog) -> Iterator[Record]:
