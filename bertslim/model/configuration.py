@@ -87,6 +87,11 @@ class SlimBertConfig(PreTrainedConfig):
         p = self.classifier_dropout
         return self.hidden_dropout_prob if p is None else p
 
+    @property
+    def padding_id(self) -> int:
+        """What fills short rows; masked, so any word will do where none is set aside for it."""
+        return self.pad_token_id or 0
+
 
 def layer_widths(config: SlimBertConfig) -> tuple[LayerWidths, ...]:
     """Widths of every encoder layer, first layer first."""

@@ -1,4 +1,4 @@
-"""From a checkpoint to the canonical model, and what kind of model that is."""
+"""From a checkpoint to the canonical model."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,8 @@ from bertslim.errors import CheckpointError, fault_list
 from bertslim.model import modeling, stock
 from bertslim.model.configuration import SlimBertConfig
 from bertslim.model.families import FAMILIES
-from bertslim.model.families.family import ENCODER, SEQUENCES, SPANS, TOKENS, WORDS
+from bertslim.model.families.family import ENCODER, WORDS
+from bertslim.model.kinds import HEADS, KINDS, SINGLE_LABEL, head_kind, model_kind
 from bertslim.model.modeling import SlimBertPreTrainedModel
 from bertslim.model.saving import save_model
 from bertslim.model.twin import stock_reasons, zero_padded_twin
@@ -21,6 +22,7 @@ from bertslim.store.checkpoint import Checkpoint
 
 __all__ = [
     "KINDS",
+    "head_kind",
     "load_for_task",
     "load_model",
     "model_kind",
@@ -29,14 +31,6 @@ __all__ = [
     "zero_padded_twin",
 ]
 
-KINDS = (
-    "text-classification",
-    "text-regression",
-    "token-classification",
-    "question-answering",
-    "masked-lm",
-)
-HEADS = dict(zip(KINDS, (SEQUENCES, SEQUENCES, TOKENS, SPANS, WORDS), strict=True))
 MOST_FAULTS = 12
 """How many tensors one message names."""
 
@@ -51,6 +45,7 @@ class Stored:
         head: End of its class name.
         tensors: Its weights by our complete names (`bert.` also where there is no head).
         faults: What is wrong with them so far.
+        untied: What is wrong with its decoder; of no concern to other heads.
     """
 
     path: Path
@@ -58,17 +53,7 @@ class Stored:
     head: str
     tensors: dict[str, Tensor]
     faults: list[str]
-
-
-def model_kind(model: SlimBertPreTrainedModel | SlimBertConfig) -> str | None:
-    """Which of `KINDS` a model or its configuration is for; None without a head."""
-    config = model if isinstance(model, SlimBertConfig) else model.config
-    names = [type(model).__name__] if config is not model else config.architectures or [ENCODER]
-    head = names[0].removeprefix(stock.BASE)
-    if head == SEQUENCES:
-        regression = config.problem_type == "regression" or config.num_labels == 1
-        return "text-regression" if regression else "text-classification"
-    return next((kind for kind, name in HEADS.items() if name == head), None)
+    untied: list[str]
 
 
 def load_model(checkpoint: Checkpoint) -> SlimBertPreTrainedModel:
@@ -90,7 +75,7 @@ def load_for_task(
 
     A stored head of that kind is kept if it knows the same labels: its rows are put into the order
     of `labels`, and labels without names (`LABEL_0`, ...) take theirs in order. Otherwise the head
-    is a new one.
+    is a new one. A classifier that could give several labels at once chooses one from here on.
 
     Args:
         checkpoint: A backbone, or a model with any head.
@@ -122,7 +107,7 @@ def load_for_task(
 
 def _label_order(stored: Stored, kind: str, labels: Sequence[str]) -> list[int] | None:
     """Rows of the stored head in the order of `labels`; [] as it is; None if it cannot serve."""
-    same = model_kind(stored.config) == kind
+    same = head_kind(stored.config) == kind
     if kind not in ("text-classification", "token-classification"):
         return [] if same else None
     names = [name for _, name in sorted((stored.config.id2label or {}).items())]
@@ -146,8 +131,10 @@ def nameless(names: Sequence[str]) -> bool:
 def _set_labels(
     config: SlimBertConfig, stored: SlimBertConfig, kind: str, labels: Sequence[str]
 ) -> None:
-    if kind != model_kind(stored):
+    if kind != head_kind(stored):
         config.problem_type, config.num_labels = None, 2
+    if kind == "text-classification":
+        config.problem_type = SINGLE_LABEL
     if kind == "text-regression":
         config.problem_type, labels = "regression", ("LABEL_0",)
     if labels and kind.endswith(("-classification", "-regression")):
@@ -187,8 +174,8 @@ def _read(checkpoint: Checkpoint) -> Stored:
         config.pooler_activation = None
     names = _shapes(config, head)
     ours, leftover = stock.read_tensors(tensors, family, head, names)
-    faults = [f"unexpected tensor {name}" for name in leftover] + stock.untied(tensors, family)
-    return Stored(path, config, head, ours, faults)
+    faults = [f"unexpected tensor {name}" for name in leftover]
+    return Stored(path, config, head, ours, faults, stock.untied(tensors, family))
 
 
 def _read_slim(checkpoint: Checkpoint) -> Stored:
@@ -197,9 +184,8 @@ def _read_slim(checkpoint: Checkpoint) -> Stored:
     prefix = "bert." if head == ENCODER else ""
     tensors = {prefix + name: t for name, t in checkpoint.read_tensors().items()}
     leftover = sorted(tensors.keys() - _shapes(config, head).keys())
-    return Stored(
-        checkpoint.path, config, head, tensors, [f"unexpected tensor {name}" for name in leftover]
-    )
+    faults = [f"unexpected tensor {name}" for name in leftover]
+    return Stored(checkpoint.path, config, head, tensors, faults, untied=[])
 
 
 def _empty_model(config: SlimBertConfig, head: str) -> SlimBertPreTrainedModel:
@@ -239,7 +225,8 @@ def _assemble(
 ) -> SlimBertPreTrainedModel:
     """Put the tensors into a model, after checking all of them."""
     shapes = _shapes(config, head)
-    faults = [*stored.faults, *_tensor_faults(shapes, tensors)]
+    untied = stored.untied if head == WORDS else []
+    faults = [*stored.faults, *untied, *_tensor_faults(shapes, tensors)]
     if faults:
         more = len(faults) - MOST_FAULTS
         shown = [*faults[:MOST_FAULTS], *([f"and {more} more"] if more > 0 else [])]

@@ -11,7 +11,7 @@ from transformers.activations import ACT2FN
 
 from bertslim.model.configuration import SlimBertConfig, layer_widths, with_widths
 from bertslim.model.families import FAMILIES
-from bertslim.model.families.family import ENCODER, Family
+from bertslim.model.families.family import ENCODER, WORDS, Family
 
 BUFFERS = (".position_ids", ".token_type_ids")
 """Constants that older versions of transformers saved among the weights."""
@@ -63,8 +63,10 @@ def setting_faults(raw: Mapping[str, Any], theirs: PreTrainedConfig, family: Fam
         faults.append(f'position_embedding_type "{positions}" is not "absolute"')
     if activation not in ACT2FN:
         faults.append(f'the activation "{activation}" is unknown')
-    if hidden % heads:
+    if heads < 1 or hidden % heads:
         faults.append(f"{hidden} hidden units cannot be split among {heads} heads")
+    if family.counts_padding_out and theirs.pad_token_id is None:
+        faults.append(f"pad_token_id is null, and {family.model_type} counts positions from it")
     if any(int(layer) >= layers for layer in raw.get("pruned_heads") or {}):
         faults.append(f"pruned_heads names layers beyond the {layers} that there are")
     return faults
@@ -109,6 +111,9 @@ def stock_settings(config: SlimBertConfig, head: str) -> dict[str, Any]:
         "architectures": [family.classes + head],
         "dtype": "float32",
     }
+    if head == WORDS:
+        # the decoder is not written, and must not be made up by whoever opens the model
+        settings["tie_word_embeddings"] = True
     return settings
 
 
@@ -128,9 +133,9 @@ def normalised(tensors: Mapping[str, Tensor], family: Family) -> dict[str, Tenso
 
 
 def untied(tensors: Mapping[str, Tensor], family: Family) -> list[str]:
-    """Tensors that should repeat another and do not."""
+    """Tensors of a decoder that should repeat another and do not."""
     return [
-        f"{name} differs from {original}, which it should be tied to"
+        f"{name} differs from {original}, and only tied ones (tie_word_embeddings) are handled"
         for name, original in family.tied.items()
         if name in tensors and original in tensors and not tensors[name].equal(tensors[original])
     ]

@@ -45,7 +45,7 @@ def _window_reasons(widths: tuple[LayerWidths, ...]) -> list[str]:
 def _family_reasons(config: SlimBertConfig) -> list[str]:
     """Where the settings leave what the family's code allows."""
     family = FAMILIES[config.family]
-    offset = (config.pad_token_id or 0) + 1 if family.counts_padding_out else 0
+    offset = config.padding_id + 1 if family.counts_padding_out else 0
     allowed = dict(family.fixed) | {"position_offset": offset}
     if "embedding_size" not in family.settings:
         allowed["embedding_size"] = config.hidden_size

@@ -98,7 +98,7 @@ class Session(Generic[Model]):
 
     def _step(self, indices: Sequence[int], steps: int) -> None:
         settings, progress = self.settings, self.progress
-        batch = collate(rows_at(self.train, indices), self.model.config.pad_token_id)
+        batch = collate(rows_at(self.train, indices), self.model.config.padding_id)
         if self.prepare is not None:
             random = np.random.default_rng([settings.seed, progress.step])
             batch = self.prepare(batch, random)

@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoConfig, AutoModel
+from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM
 
 from bertslim.model.loading import load_model, model_kind, save_model, stock_reasons
+from bertslim.store.checkpoint import open_checkpoint
 from tests.model.zoo import ALL, FAMILIES, batch, run, same, save_stock, stock_model
 
 TOLERANCE = 1e-5
@@ -115,11 +116,21 @@ def test_activations_follow_the_family(tmp_path: Path) -> None:
     assert stock_reasons(ours.config) == []
 
 
+def test_a_masked_lm_opens_with_the_decoder_that_it_has(tmp_path: Path) -> None:
+    save_stock(tmp_path / "in", "Bert", "masked-lm")
+    file = tmp_path / "in" / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"tie_word_embeddings": False}))
+    model = load_model(open_checkpoint(tmp_path / "in"))
+    save_model(model, tmp_path / "out", tokenizer_from=None)
+    theirs = AutoModelForMaskedLM.from_pretrained(tmp_path / "out")
+    real = batch()["attention_mask"].bool()
+    found, expected = run(theirs, **batch()).logits, run(model, **batch()).logits
+    assert same(found[real], expected[real], TOLERANCE)
+
+
 def test_settings_that_are_not_ours_survive(tmp_path: Path) -> None:
     save_stock(tmp_path / "in", "Bert", None)
     file = tmp_path / "in" / "config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"their_own": [1, 2]}))
-    from bertslim.store.checkpoint import open_checkpoint
-
     save_model(load_model(open_checkpoint(tmp_path / "in")), tmp_path / "out", tokenizer_from=None)
     assert json.loads((tmp_path / "out" / "config.json").read_text())["their_own"] == [1, 2]

@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -159,11 +160,19 @@ def test_many_faults_are_abridged(tmp_path: Path) -> None:
     assert lines[-1] == "  - and 30 more"
 
 
-def test_an_untied_decoder_is_refused(tmp_path: Path) -> None:
-    save_stock(tmp_path, "Bert", "masked-lm")
+def test_an_untied_decoder_is_refused_where_it_is_used(tmp_path: Path) -> None:
+    encoder = load_model(save_stock(tmp_path, "Bert", "masked-lm")).encoder.state_dict()
     name = "cls.predictions.decoder.weight"
-    checkpoint = edited(tmp_path, lambda ts: {**ts, name: torch.zeros(64, 32)})
-    assert f"{name} differs from bert.embeddings.word_embeddings.weight" in faults_of(checkpoint)
+    checkpoint = edited(
+        tmp_path, lambda ts: {**ts, name: torch.zeros(64, 32)}, tie_word_embeddings=False
+    )
+    fault = f"{name} differs from bert.embeddings.word_embeddings.weight, and only tied ones"
+    assert f"{fault} (tie_word_embeddings) are handled" in faults_of(checkpoint)
+    with pytest.raises(CheckpointError, match=re.escape(fault)):
+        load_for_task(checkpoint, "masked-lm")
+    classifier = load_for_task(checkpoint, "text-classification", ("a", "b"))
+    found = classifier.encoder.state_dict()
+    assert all(found[weight].equal(encoder[weight]) for weight in encoder)
 
 
 @pytest.mark.parametrize(
@@ -175,6 +184,7 @@ def test_an_untied_decoder_is_refused(tmp_path: Path) -> None:
         ({"position_embedding_type": "relative_key"}, 'position_embedding_type "relative_key"'),
         ({"hidden_act": "sine"}, 'the activation "sine" is unknown'),
         ({"num_attention_heads": 5}, "32 hidden units cannot be split among 5 heads"),
+        ({"num_attention_heads": 0}, "32 hidden units cannot be split among 0 heads"),
         ({"pruned_heads": {"7": [0]}}, "pruned_heads names layers beyond the 2"),
         ({"hidden_size": "32 or so"}, "config.json has a bad value"),
     ],
@@ -184,6 +194,21 @@ def test_settings_that_cannot_be_had_are_named(
 ) -> None:
     save_stock(tmp_path, "Bert", "text-classification")
     assert message in faults_of(edited(tmp_path, **settings))
+
+
+@pytest.mark.parametrize("family", ["Roberta", "XLMRoberta", "Camembert"])
+def test_positions_that_count_from_the_padding_need_its_id(family: str, tmp_path: Path) -> None:
+    save_stock(tmp_path, family, "text-classification")
+    model_type = json.loads((tmp_path / "config.json").read_text())["model_type"]
+    said = f"pad_token_id is null, and {model_type} counts positions from it"
+    assert said in faults_of(edited(tmp_path, pad_token_id=None))
+
+
+def test_where_no_word_is_set_aside_for_padding_rows_are_filled_with_0(tmp_path: Path) -> None:
+    save_stock(tmp_path, "Bert", "text-classification")
+    config = load_model(edited(tmp_path, pad_token_id=None)).config
+    assert (config.pad_token_id, config.padding_id) == (None, 0)
+    assert load_model(edited(tmp_path, pad_token_id=7)).config.padding_id == 7
 
 
 @pytest.mark.parametrize("family", FAMILIES)
