@@ -30,9 +30,13 @@ class Cells:
     """What is measured: every combination of these."""
 
     runtime: Annotated[
-        str,
-        typer.Option("--runtime", metavar="NAMES", help="Any of torch, onnxruntime, openvino."),
-    ] = "torch,onnxruntime,openvino"
+        str | None,
+        typer.Option(
+            "--runtime",
+            metavar="NAMES",
+            help="Any of torch, onnxruntime, openvino; by default those that are installed.",
+        ),
+    ] = None
     precision: Annotated[
         str, typer.Option("--precision", metavar="NAMES", help="Any of fp32, bf16.")
     ] = "fp32"
@@ -58,7 +62,7 @@ class Measuring:
         int, typer.Option("--warm-up", min=0, help="Rounds that are run first and not counted.")
     ] = 3
     threads: Annotated[
-        int, typer.Option("--threads", min=0, help="CPU threads; 0 takes all there are.")
+        int, typer.Option("--threads", min=0, help="CPU threads; 0 takes one for each core.")
     ] = 0
     seed: Seed = 0
 
@@ -143,7 +147,7 @@ def _plan(cells: Cells, measuring: Measuring) -> "Plan":
     from bertslim.runtime.timing import Budget
 
     plan = Plan(
-        runtimes=_words("--runtime", cells.runtime),
+        runtimes=_runtimes(cells.runtime),
         precisions=_words("--precision", cells.precision),
         batch_sizes=_sizes("--batch", cells.batch),
         lengths=_sizes("--length", cells.length),
@@ -153,6 +157,19 @@ def _plan(cells: Cells, measuring: Measuring) -> "Plan":
     )
     check_names(plan.runtimes, plan.precisions)
     return plan
+
+
+def _runtimes(names: str | None) -> tuple[str, ...]:
+    """Read the names; without any, take the runtimes that are there and say which are not."""
+    from bertslim.runtime.engine import RUNTIMES, installed_runtimes
+
+    if names is not None:
+        return _words("--runtime", names)
+    installed = installed_runtimes()
+    for name in RUNTIMES:
+        if name not in installed:
+            note(f"{name} is left out, since it is not installed: {RUNTIMES[name].install}")
+    return installed
 
 
 def _words(flag: str, text: str) -> tuple[str, ...]:
@@ -225,12 +242,13 @@ def _publish(
     comparison: "Comparison", save: Path | None, picture: Path | None, *, as_json: bool
 ) -> None:
     if as_json:
-        typer.echo(json.dumps(comparison.as_json()))
+        typer.echo(json.dumps(comparison.as_json(), allow_nan=False))
     else:
         _print_table(comparison)
     if save:
         with explained_os_errors(save):
-            save.write_text(json.dumps(comparison.as_json(), indent=1) + "\n", encoding="utf-8")
+            text = json.dumps(comparison.as_json(), indent=1, allow_nan=False)
+            save.write_text(text + "\n", encoding="utf-8")
         note(f"wrote {save}")
     if picture:
         from bertslim.runtime.picture import draw

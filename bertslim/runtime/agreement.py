@@ -1,5 +1,8 @@
 """Whether an engine computes what the reference computes; asked before anything is timed."""
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 
 from bertslim.model.configuration import SlimBertConfig
@@ -9,6 +12,37 @@ TOLERANCE = {"fp32": 1e-3, "bf16": 1e-1}
 """Largest difference allowed, as a share of the largest reference output (at least of 1)."""
 
 PER_TOKEN = ("start_logits", "end_logits", "last_hidden_state")
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far an engine's outputs are from the reference's, and how far they may be."""
+
+    difference: float | None
+    """Largest absolute difference; None if an output is not a finite number."""
+    allowed: float
+    """Largest difference that still counts as the same model."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the engine computes what the reference computes."""
+        return self.difference is not None and self.difference <= self.allowed
+
+    @property
+    def fault(self) -> str:
+        """What is wrong; empty if nothing is."""
+        if self.difference is None:
+            return "outputs are not finite numbers"
+        allowed = f"allowed are {self.allowed:.2g}"
+        found = f"differs from PyTorch fp32 by {self.difference:.2g}, {allowed}"
+        return "" if self.holds else found
+
+
+def compared(precision: str, outputs: Outputs, reference: Outputs, batch: Batch) -> Agreement:
+    """Compare an engine's outputs of a batch with the reference's."""
+    found = largest_difference(outputs, reference, batch)
+    allowed = allowed_difference(precision, reference)
+    return Agreement(found if math.isfinite(found) else None, allowed)
 
 
 def full_batch(config: SlimBertConfig, size: int, length: int, seed: int) -> dict[str, Array]:
@@ -34,16 +68,23 @@ def padded_batch(config: SlimBertConfig, size: int, length: int, seed: int) -> d
 
 
 def largest_difference(outputs: Outputs, reference: Outputs, batch: Batch) -> float:
-    """Largest absolute difference of any output; what is computed for padding does not count."""
-    return max(
-        float(np.abs(_counted(name, outputs[name] - reference[name], batch)).max())
-        for name in reference
-    )
+    """Largest absolute difference of any output; what is computed for padding does not count.
+
+    It is not finite if an output is not.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        found = [
+            np.abs(_counted(name, outputs[name] - reference[name], batch)).max()
+            for name in reference
+        ]
+    # unlike Python's, numpy's maximum of anything and NaN is NaN
+    return float(np.max(found))
 
 
 def allowed_difference(precision: str, reference: Outputs) -> float:
     """Largest difference that still counts as the same model."""
-    return TOLERANCE[precision] * max(1.0, *(float(np.abs(r).max()) for r in reference.values()))
+    largest = (np.abs(r).max(initial=1.0, where=np.isfinite(r)) for r in reference.values())
+    return TOLERANCE[precision] * float(max(largest))
 
 
 def _counted(name: str, values: Array, batch: Batch) -> Array:

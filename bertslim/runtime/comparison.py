@@ -11,6 +11,7 @@ from bertslim.console import detail, track
 from bertslim.errors import SettingsError, UnavailableError, fault_list
 from bertslim.model.shapes import flops, parameter_counts
 from bertslim.runtime import agreement
+from bertslim.runtime.agreement import Agreement
 from bertslim.runtime.engine import Batch, Engine, Outputs, Source, build
 from bertslim.runtime.machine import Machine, this_machine
 from bertslim.runtime.plan import Plan
@@ -52,8 +53,10 @@ class Row:
     size_bytes: int
     build_seconds: float | None
     difference: float | None
-    """Largest absolute difference from PyTorch fp32 of the same checkpoint, on a padded batch."""
+    """Largest absolute difference from PyTorch fp32 of the same checkpoint, on a padded batch; None
+    without an engine, or if an output is not a finite number."""
     allowed_difference: float | None
+    """None without an engine."""
     accuracy: "Score | None"
     latency: Latency | None
     reason: str
@@ -62,7 +65,7 @@ class Row:
     @property
     def differs(self) -> bool:
         """Whether the engine was found to compute something else than the model."""
-        return self.difference is not None and self.latency is None
+        return self.allowed_difference is not None and self.latency is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +91,13 @@ class Entry:
     engine: Engine | None
     reason: str = ""
     build_seconds: float | None = None
-    differences: Mapping[tuple[int, int], tuple[float, float]] = field(default_factory=dict)
-    """By shape: the difference found and the one allowed."""
+    agreements: Mapping[tuple[int, int], Agreement] = field(default_factory=dict)
+    """With PyTorch fp32, by shape; none without an engine."""
     accuracy: "Score | None" = None
 
     def agrees(self, shape: tuple[int, int]) -> bool:
         """Whether there is an engine and it computes what PyTorch computes."""
-        found, allowed = self.differences.get(shape, (float("nan"), 0.0))
-        return found <= allowed
+        return shape in self.agreements and self.agreements[shape].holds
 
 
 def compare(contenders: Sequence[Contender], plan: Plan) -> Comparison:
@@ -152,15 +154,14 @@ def _prepare(contender: Contender, plan: Plan) -> Iterator[Entry]:
 
 def _checked(entry: Entry, engine: Engine, reference: Engine, plan: Plan) -> Entry:
     """Compare an engine with the reference at every shape, and score it if it agrees."""
-    differences = {}
+    agreements = {}
     for size, length in plan.shapes():
         config = entry.contender.source.model.config
         batch = agreement.padded_batch(config, size, length, plan.seed)
         expected = reference.run(batch)
-        found = agreement.largest_difference(engine.run(batch), expected, batch)
-        allowed = agreement.allowed_difference(entry.precision, expected)
-        differences[size, length] = (found, allowed)
-    entry = replace(entry, differences=differences)
+        found = agreement.compared(entry.precision, engine.run(batch), expected, batch)
+        agreements[size, length] = found
+    entry = replace(entry, agreements=agreements)
     score = entry.contender.score
     if score is None or not all(entry.agrees(shape) for shape in plan.shapes()):
         return entry
@@ -183,10 +184,7 @@ def _timed(entries: Sequence[Entry], shape: tuple[int, int], plan: Plan) -> list
 
 def _row(entry: Entry, shape: tuple[int, int], latency: Latency | None) -> Row:
     model = entry.contender.source.model
-    found, allowed = entry.differences.get(shape, (None, None))
-    reason = entry.reason
-    if latency is None and found is not None:
-        reason = f"differs from PyTorch fp32 by {found:.2g}, allowed are {allowed:.2g}"
+    agreed = entry.agreements.get(shape)
     return Row(
         checkpoint=entry.contender.name,
         runtime=entry.runtime,
@@ -197,9 +195,9 @@ def _row(entry: Entry, shape: tuple[int, int], latency: Latency | None) -> Row:
         flops=flops(model.config, shape[1]),
         size_bytes=entry.contender.size_bytes,
         build_seconds=entry.build_seconds,
-        difference=found,
-        allowed_difference=allowed,
+        difference=agreed.difference if agreed else None,
+        allowed_difference=agreed.allowed if agreed else None,
         accuracy=entry.accuracy,
         latency=latency,
-        reason=reason,
+        reason=agreed.fault if agreed else entry.reason,
     )

@@ -1,6 +1,7 @@
 """What an engine is, which runtimes there are, how one is built; imports nothing heavy."""
 
 import importlib
+import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -63,6 +64,7 @@ class Runtime:
     """The command that installs it."""
 
 
+# by the name of the package
 RUNTIMES: Mapping[str, Runtime] = {
     "torch": Runtime("bertslim.runtime.torch_", ("fp32", "bf16"), "pip install torch"),
     "onnxruntime": Runtime("bertslim.runtime.onnxruntime_", ("fp32",), "pip install onnxruntime"),
@@ -89,6 +91,11 @@ def check_names(runtimes: tuple[str, ...], precisions: tuple[str, ...]) -> None:
             raise SettingsError(
                 f"{flag} {','.join(unknown)} is unknown", f"known: {', '.join(known)}"
             )
+
+
+def installed_runtimes() -> tuple[str, ...]:
+    """Name the runtimes whose packages are there, without importing them."""
+    return tuple(name for name in RUNTIMES if importlib.util.find_spec(name))
 
 
 def build(runtime: str, precision: str, source: Source, settings: EngineSettings) -> Engine:

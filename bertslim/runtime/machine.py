@@ -2,8 +2,10 @@
 
 import contextlib
 import importlib.metadata
+import math
 import os
 import platform
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,8 @@ FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16"
 """The CPU flags that decide which kernels a BERT runs on."""
 PACKAGES = ("bertslim", "torch", "transformers", "onnx", "onnxruntime", "openvino", "numpy")
 CPUINFO = Path("/proc/cpuinfo")
+CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
+"""The quota of a container, as version 2 of control groups tells it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +23,7 @@ class Machine:
 
     cpu: str
     cores: int
-    """CPUs that this process may use."""
+    """Physical cores that this process may keep busy."""
     flags: tuple[str, ...]
     system: str
     python: str
@@ -28,7 +32,7 @@ class Machine:
 
 def this_machine() -> Machine:
     """Describe the machine that this process runs on."""
-    info = cpu_info(CPUINFO.read_text()) if CPUINFO.exists() else {}
+    info = next(iter(processors(_text(CPUINFO))), {})
     present = info.get("flags", "").split()
     return Machine(
         cpu=info.get("model name") or platform.processor() or platform.machine(),
@@ -41,17 +45,41 @@ def this_machine() -> Machine:
 
 
 def available_cores() -> int:
-    """Count the CPUs that this process may run on; containers often allow fewer than there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Count the physical cores that this process may keep busy, which its threads are best of.
+
+    That is fewer than the machine has where it is pinned to some CPUs, or a container's quota
+    allows less time than they have.
+    """
+    pinned = hasattr(os, "sched_getaffinity")
+    cpus = os.sched_getaffinity(0) if pinned else range(os.cpu_count() or 1)
+    cores = physical_cores(_text(CPUINFO), cpus)
+    return min(cores, cpu_quota(_text(CPU_MAX)) or cores)
 
 
-def cpu_info(text: str) -> dict[str, str]:
-    """Read the fields of the first processor in the text of /proc/cpuinfo."""
-    first = text.strip().split("\n\n", 1)[0]
-    pairs = (line.partition(":") for line in first.splitlines())
-    return {key.strip(): value.strip() for key, _, value in pairs}
+def physical_cores(text: str, cpus: Collection[int]) -> int:
+    """Count the cores whose threads these CPUs are, from the text of /proc/cpuinfo.
+
+    A CPU counts as a core of its own where the text does not tell (ARM, some virtual machines).
+    """
+    cores = {
+        int(info["processor"]): (info["physical id"], info["core id"])
+        for info in processors(text)
+        if info.keys() >= {"processor", "physical id", "core id"}
+    }
+    return len({cores.get(cpu, cpu) for cpu in cpus})
+
+
+def cpu_quota(text: str) -> int | None:
+    """Read how many CPUs' time cpu.max allows, rounded up: "quota period"; None without a quota."""
+    quota, _, period = text.strip().partition(" ")
+    return math.ceil(int(quota) / int(period)) if quota.isdecimal() else None
+
+
+def processors(text: str) -> list[dict[str, str]]:
+    """Read the fields of every processor in the text of /proc/cpuinfo."""
+    blocks = (block.splitlines() for block in text.strip().split("\n\n"))
+    pairs = ([line.partition(":") for line in block] for block in blocks)
+    return [{key.strip(): value.strip() for key, _, value in block} for block in pairs]
 
 
 def installed_versions() -> dict[str, str]:
@@ -61,3 +89,8 @@ def installed_versions() -> dict[str, str]:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
     return versions
+
+
+def _text(path: Path) -> str:
+    """What a file of the kernel's says; nothing where there is no such file."""
+    return path.read_text() if path.exists() else ""

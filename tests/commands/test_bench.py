@@ -2,8 +2,10 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bertslim.cli import main
@@ -67,6 +69,56 @@ def test_saved_json_picture_and_printed_json(
     assert row["accuracy"]["examples"] == 48
     assert row["difference"] <= row["allowed_difference"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bench.json", "bench.png"]
+
+
+@pytest.fixture
+def without_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    monkeypatch.delitem(sys.modules, "bertslim.runtime.openvino_", raising=False)
+
+
+BOUND = ["--max-p95-ms", "1e9"]
+
+
+@pytest.mark.usefixtures("without_openvino")
+def test_by_default_what_is_not_installed_is_left_out_with_a_word(
+    big: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", str(big), *QUICK[:-1], *BOUND]) == 0
+    result = capsys.readouterr()
+    assert re.findall(r"^  (\w+) fp32", result.out, re.MULTILINE) == ["torch", "onnxruntime"]
+    said = "openvino is left out, since it is not installed: pip install 'bertslim[openvino]'"
+    assert said in result.err.splitlines()
+
+
+@pytest.mark.usefixtures("without_openvino")
+def test_what_was_asked_for_by_name_is_a_row_and_misses_its_bounds(
+    big: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", str(big), "--runtime", "torch,openvino", *QUICK, *BOUND]) == 3
+    result = capsys.readouterr()
+    reason = "not timed: the package openvino is not installed"
+    assert f"  openvino fp32  {reason}" in result.out.splitlines()
+    (fault,) = faults(result.err)
+    assert fault.endswith(f"2 x 16 tokens, was {reason}")
+
+
+def test_outputs_that_are_not_finite_are_exit_code_3_and_the_json_is_valid(
+    big: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        "bertslim.runtime.onnxruntime_.OnnxRuntimeEngine.run",
+        lambda _, batch: {"logits": np.full((len(batch["input_ids"]), 2), np.nan, np.float32)},
+    )
+    words = ["bench", str(big), "--runtime", "onnxruntime", "--json", *QUICK]
+    assert main([*words, "--save", str(tmp_path / "bench.json")]) == 3
+    result = capsys.readouterr()
+    (row,) = json.loads(result.out, parse_constant=pytest.fail)["rows"]
+    saved = json.loads((tmp_path / "bench.json").read_text(), parse_constant=pytest.fail)
+    assert saved["rows"] == [row]
+    assert (row["difference"], row["reason"]) == (None, "outputs are not finite numbers")
+    (fault,) = faults(result.err)
+    assert fault.endswith("2 x 16 tokens, outputs are not finite numbers")
 
 
 def test_without_a_task_any_model_will_do(

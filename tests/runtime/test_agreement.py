@@ -1,10 +1,13 @@
 """What is compared, and how far apart it may be."""
 
 import numpy as np
+import pytest
 
 from bertslim.model.configuration import SlimBertConfig
 from bertslim.runtime.agreement import (
+    Agreement,
     allowed_difference,
+    compared,
     full_batch,
     largest_difference,
     padded_batch,
@@ -45,3 +48,21 @@ def test_padding_does_not_count_but_every_label_does() -> None:
 def test_allowed_difference_grows_with_the_outputs() -> None:
     assert allowed_difference("fp32", {"logits": np.array([0.1, -0.2], np.float32)}) == 1e-3
     assert allowed_difference("fp32", {"logits": np.array([5, -20], np.float32)}) == 2e-2
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("output", ["logits", "pooler_output"])
+def test_what_is_not_a_finite_number_never_agrees(wrong: float, output: str) -> None:
+    mask = {"attention_mask": np.ones((1, 2), np.int64)}
+    fine = {name: np.zeros((1, 2), np.float32) for name in ("logits", "pooler_output")}
+    broken = {**fine, output: np.array([[0, wrong]], np.float32)}
+    for outputs, reference in ((broken, fine), (fine, broken), (broken, broken)):
+        found = compared("fp32", outputs, reference, mask)
+        assert found == Agreement(difference=None, allowed=1e-3)
+        assert (found.holds, found.fault) == (False, "outputs are not finite numbers")
+
+
+def test_agreement_up_to_what_is_allowed() -> None:
+    close, far = Agreement(0.5, 0.5), Agreement(0.6, 0.5)
+    assert (close.holds, close.fault) == (True, "")
+    assert (far.holds, far.fault) == (False, "differs from PyTorch fp32 by 0.6, allowed are 0.5")

@@ -62,16 +62,21 @@ def plan(*runtimes: str, lengths: tuple[int, ...] = (8,)) -> Plan:
 
 
 @pytest.fixture(autouse=True)
-def engines(monkeypatch: pytest.MonkeyPatch) -> None:
+def engines(monkeypatch: pytest.MonkeyPatch, errors: dict[str, float]) -> None:
     LOG.clear()
 
     def build(runtime: str, _precision: str, source: Source, _settings: object) -> FakeEngine:
         if runtime == "openvino":
             raise UnavailableError("the package openvino is not installed")
-        error = {"torch": 0.0, "onnxruntime": 0.5}[runtime]
-        return FakeEngine(source.model.config.name_or_path, runtime, error)
+        return FakeEngine(source.model.config.name_or_path, runtime, errors[runtime])
 
     monkeypatch.setattr(comparing, "build", build)
+
+
+@pytest.fixture
+def errors() -> dict[str, float]:
+    """How far off each runtime is."""
+    return {"torch": 0.0, "onnxruntime": 0.5}
 
 
 def test_compared_then_scored_then_timed_in_turns() -> None:
@@ -95,11 +100,24 @@ def test_an_engine_that_differs_is_neither_scored_nor_timed() -> None:
     assert bad.reason == "differs from PyTorch fp32 by 0.5, allowed are 0.001"
 
 
+@pytest.mark.parametrize("error", [float("nan"), float("inf")])
+def test_outputs_that_are_not_finite_differ_without_a_difference(
+    error: float, errors: dict[str, float]
+) -> None:
+    errors["onnxruntime"] = error
+    found = compare([contender("big")], plan("torch", "onnxruntime"))
+    _, bad = found.rows
+    assert (bad.latency, bad.accuracy, bad.difference, bad.differs) == (None, None, None, True)
+    assert bad.reason == "outputs are not finite numbers"
+    assert json.loads(json.dumps(found.as_json(), allow_nan=False))["rows"][1]["difference"] is None
+
+
 def test_what_is_unavailable_is_a_row_that_says_why() -> None:
     good, absent = compare([contender("big")], plan("torch", "openvino")).rows
     assert good.reason == ""
     assert absent.reason == "the package openvino is not installed"
-    assert (absent.latency, absent.difference, absent.differs) == (None, None, False)
+    assert (absent.latency, absent.differs) == (None, False)
+    assert (absent.difference, absent.allowed_difference) == (None, None)
 
 
 def test_nothing_available_at_all_is_an_error() -> None:

@@ -11,7 +11,14 @@ from bertslim.graph.emit import emit
 from bertslim.model.configuration import SlimBertConfig
 from bertslim.model.modeling import SlimBertForSequenceClassification
 from bertslim.runtime import agreement
-from bertslim.runtime.engine import RUNTIMES, EngineSettings, Source, build, check_names
+from bertslim.runtime.engine import (
+    RUNTIMES,
+    EngineSettings,
+    Source,
+    build,
+    check_names,
+    installed_runtimes,
+)
 
 SETTINGS = EngineSettings(threads=1)
 
@@ -101,3 +108,11 @@ def test_a_missing_package_names_the_command_that_installs_it(
     with pytest.raises(UnavailableError, match="openvino is not installed") as caught:
         build("openvino", "fp32", source, SETTINGS)
     assert caught.value.hint == "pip install 'bertslim[openvino]'"
+
+
+def test_installed_runtimes_are_those_whose_packages_are_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert installed_runtimes() == ("torch", "onnxruntime", "openvino")
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert installed_runtimes() == ("torch", "onnxruntime")
