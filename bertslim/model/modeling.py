@@ -229,8 +229,32 @@ class SlimBertForMaskedLM(SlimBertForTask):
         self.mlm = MaskedLMHead(config)
         self.post_init()
 
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        **inputs: Any,
+    ) -> SlimBertOutput:
+        """Without `labels`, the logits of all tokens; with them the loss alone, and no logits.
+
+        With labels the head sees only the tokens whose label is not -100, one in seven in training:
+        scoring a vocabulary takes most of the memory.
+        """
+        if labels is None:
+            return super().forward(input_ids, attention_mask, token_type_ids, **inputs)
+        encoded: SlimBertOutput = self.bert(input_ids, attention_mask, token_type_ids, **inputs)
+        asked = labels != -100  # (batch, length)
+        states = encoded["last_hidden_state"][asked]  # (asked, hidden)
+        return SlimBertOutput(
+            loss=self.loss(self.logits(SlimBertOutput(last_hidden_state=states)), labels[asked]),
+            hidden_states=encoded.hidden_states,
+            attention_scores=encoded.attention_scores,
+        )
+
     def logits(self, encoded: SlimBertOutput) -> Tensor:
-        """Return (batch, length, vocabulary)."""
+        """Return (batch, length, vocabulary), or (tokens, vocabulary) for some tokens alone."""
         words = self.bert.embeddings.word_embeddings.weight
         logits: Tensor = self.mlm(encoded.last_hidden_state, words)
         return logits
