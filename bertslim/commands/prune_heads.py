@@ -105,7 +105,7 @@ def _prune(
     sample = Sample(settings["examples"], settings["seed"])
     scored = read_examples(task, "train", dense, tokenizer, sample)
     wanted = method.PruneHeads(settings["remove"], settings["keep_at_least"], batch_size)
-    pruned, report = method.prune_heads(dense, wanted, scored.encoded)
+    pruned, report = method.prune_heads(dense, wanted, scored.encoded, scored.masking)
     save_model(pruned, directory, tokenizer_from=checkpoint.path)
     return {
         "heads": asdict(report),

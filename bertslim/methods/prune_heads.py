@@ -1,11 +1,9 @@
 """Removing attention heads by their gradient importance (Michel, Levy and Neubig 2019)."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import torch
 from datasets import Dataset
 from torch import Tensor
@@ -15,7 +13,8 @@ from bertslim.errors import SettingsError
 from bertslim.model.configuration import layer_widths
 from bertslim.model.modeling import Gates, SlimBertPreTrainedModel
 from bertslim.model.surgery import remove_heads
-from bertslim.train.batching import collate, items_per_row, length_buckets
+from bertslim.train.batching import Batch, collate, items_per_row, length_buckets, rows_at
+from bertslim.train.encoding import Masking, mask_by_number
 
 STEP = 0.1
 """Fraction of all heads that goes before the rest is scored again (paper §4.2)."""
@@ -57,7 +56,10 @@ class HeadReport:
 
 
 def prune_heads(
-    model: SlimBertPreTrainedModel, settings: PruneHeads, data: Dataset
+    model: SlimBertPreTrainedModel,
+    settings: PruneHeads,
+    data: Dataset,
+    masking: Masking | None = None,
 ) -> tuple[SlimBertPreTrainedModel, HeadReport]:
     """Remove the least important heads, scoring the remaining ones anew after every tenth.
 
@@ -65,6 +67,7 @@ def prune_heads(
         model: A fine-tuned model; it is left as it is.
         settings: How many heads go.
         data: Encoded training examples with labels.
+        masking: Makes the labels where these are words to guess; the same words at every scoring.
 
     Returns:
         The smaller model and what was done.
@@ -79,7 +82,8 @@ def prune_heads(
     order: list[tuple[int, int]] = []
     first: list[Tensor] = []
     for _ in track(range(math.ceil(goal / per_step)), "scoring heads"):
-        scores = normalised(head_importance(model, kept, data, settings.batch_size), kept)
+        found = head_importance(model, kept, data, settings.batch_size, masking)
+        scores = normalised(found, kept)
         first = first or scores
         count = min(per_step, goal - len(order))
         for layer, head in least_important(scores, kept, count, settings.keep_at_least):
@@ -96,7 +100,11 @@ def prune_heads(
 
 
 def head_importance(
-    model: SlimBertPreTrainedModel, kept: Sequence[Tensor], data: Dataset, batch_size: int
+    model: SlimBertPreTrainedModel,
+    kept: Sequence[Tensor],
+    data: Dataset,
+    batch_size: int,
+    masking: Masking | None = None,
 ) -> list[Tensor]:
     """Score every head by how much the loss moves when it is silenced a little.
 
@@ -108,6 +116,7 @@ def head_importance(
         kept: Per layer (heads,), False for a head that counts as removed.
         data: Encoded examples with labels.
         batch_size: Examples per pass.
+        masking: As for `prune_heads`.
 
     Returns:
         Per layer (heads,): I_h, in float64.
@@ -118,12 +127,13 @@ def head_importance(
     wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
     model.train(False).requires_grad_(False)
     try:
-        for batch in _batches(data, batch_size, model.config.pad_token_id or 0, device):
+        for batch in _batches(data, batch_size, model.config.pad_token_id or 0, masking):
+            inputs = {name: torch.from_numpy(column).to(device) for name, column in batch.items()}
+            rows, items = len(batch["input_ids"]), int(items_per_row(batch).sum())
             # xi_h: (batch, heads), all ones where the head is there
-            gates = [
-                mask.float().repeat(len(batch["input_ids"]), 1).requires_grad_() for mask in masks
-            ]
-            loss = model(**batch, gates=Gates(heads=gates)).loss * _items(batch)
+            gates = [mask.float().repeat(rows, 1).requires_grad_() for mask in masks]
+            # the loss is a mean, and each example's own loss is differentiated
+            loss = model(**inputs, gates=Gates(heads=gates)).loss * items
             gradients = torch.autograd.grad(loss, gates, allow_unused=True)
             # I_h = E_x | dL(x) / d xi_h |
             for total, gradient in zip(totals, gradients, strict=True):
@@ -177,16 +187,15 @@ def _heads_to_remove(heads: Sequence[int], settings: PruneHeads) -> int:
 
 
 def _batches(
-    data: Dataset, batch_size: int, pad_token_id: int, device: torch.device
-) -> Iterator[Mapping[str, Tensor]]:
-    rows = data.with_format(None)
-    lengths = [len(ids) for ids in rows["input_ids"]]
+    data: Dataset, batch_size: int, pad_token_id: int, masking: Masking | None
+) -> Iterator[Batch]:
+    """Yield padded batches, but for those without any label, whose mean loss is not a number."""
+    plain = data.with_format(None)
+    lengths = [len(ids) for ids in plain["input_ids"]]
     for indices in length_buckets(lengths, batch_size, seed=0, epoch=0):
-        batch = collate([rows[index] for index in indices], pad_token_id)
-        yield {name: torch.from_numpy(column).to(device) for name, column in batch.items()}
-
-
-def _items(batch: Mapping[str, Any]) -> float:
-    """Undo the mean that the loss is, so that each example's own loss is differentiated."""
-    arrays = {name: np.asarray(column.cpu()) for name, column in batch.items()}
-    return float(items_per_row(arrays).sum())
+        rows = rows_at(plain, indices)
+        if masking is not None:
+            rows = [mask_by_number(row, masking) for row in rows]
+        batch = collate(rows, pad_token_id)
+        if items_per_row(batch).any():
+            yield batch

@@ -14,10 +14,16 @@ from bertslim.model.running import run_model
 from bertslim.store.checkpoint import TOKENIZER_FILES
 from bertslim.train.encoding import Masking, encode, masking_of
 from bertslim.train.prediction import RESAMPLES, Run, Score, score
-from bertslim.train.readers import label_names, read_split
+from bertslim.train.readers import (
+    LABEL_ROLES,
+    declared_labels,
+    label_names,
+    read_split,
+    sorted_labels,
+)
 from bertslim.train.task import Split, Task
 
-LABELLED = ("text-classification", "token-classification")
+LABELLED = tuple(LABEL_ROLES)
 """Kinds of task whose outputs stand for named labels."""
 
 
@@ -26,7 +32,7 @@ class Examples:
     """Some rows of a task.
 
     Attributes:
-        task: The task.
+        task: The task; its labels are in the metric's order, which no checkpoint changes.
         labels: Names of the model's outputs, in their order; none where outputs have no names.
         data: The rows as people wrote them.
         encoded: The rows as the model reads them.
@@ -62,19 +68,25 @@ def load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
 def prepare(
     data: Dataset, task: Task, model: SlimBertPreTrainedModel, tokenizer: PreTrainedTokenizerBase
 ) -> Examples:
-    """Encode rows for a model whose outputs stand for the task's labels, in their order.
+    """Encode rows for a model; the task has its labels in the metric's order.
 
     Raises:
+        CheckpointError: If the tokenizer has words that the model lacks.
         DataError: If the rows hold labels that the model does not know.
         SettingsError: If the task's texts are longer than the model has positions.
     """
     config = model.config
-    labels = task.labels if task.kind in LABELLED else ()
-    positions = config.max_position_embeddings - config.position_offset
-    encoded = encode(data, task, tokenizer, labels, positions=positions)
-    if not config.type_vocab_size and "token_type_ids" in encoded.column_names:
-        encoded = encoded.remove_columns("token_type_ids")
-    masking = masking_of(task, tokenizer) if task.kind == "masked-lm" else None
+    _check_vocabulary(tokenizer, config.vocab_size)
+    labels = _output_labels(task, model) if task.kind in LABELLED else ()
+    encoded = encode(
+        data,
+        task,
+        tokenizer,
+        labels,
+        positions=config.max_position_embeddings - config.position_offset,
+        token_types=config.type_vocab_size > 1,
+    )
+    masking = masking_of(task, tokenizer)
     return Examples(task, labels, data, encoded, config.pad_token_id or 0, masking)
 
 
@@ -109,7 +121,7 @@ def read_examples(
             f"bertslim finetune MODEL --task {task.name}.toml gives it such a head",
         )
     if task.kind in LABELLED:
-        task = replace(task, labels=_known_labels(task, model))
+        task = replace(task, labels=_ordered_labels(task, model))
     data = read_split(task, split)
     if sample is not None and sample.size < len(data):
         data = data.shuffle(seed=sample.seed).select(range(sample.size))
@@ -121,18 +133,34 @@ def model_labels(model: SlimBertPreTrainedModel) -> tuple[str, ...]:
     return tuple(name for _, name in sorted((model.config.id2label or {}).items()))
 
 
-def _known_labels(task: Task, model: SlimBertPreTrainedModel) -> tuple[str, ...]:
+def _ordered_labels(task: Task, model: SlimBertPreTrainedModel) -> tuple[str, ...]:
+    """Return the labels in the task's order; training data is read only if nothing else tells."""
+    if declared := declared_labels(task):
+        return declared
+    names = model_labels(model)
+    return label_names(task, read_split(task, "train")) if nameless(names) else sorted_labels(names)
+
+
+def _output_labels(task: Task, model: SlimBertPreTrainedModel) -> tuple[str, ...]:
     """Return the model's labels; one that was saved without names has the task's, in order."""
     names = model_labels(model)
     if not nameless(names):
         return names
-    labels = label_names(task, read_split(task, "train"))
-    if len(labels) != len(names):
+    if len(task.labels) != len(names):
         raise DataError(
-            f"the model tells {len(names)} classes apart, task {task.name} has {len(labels)}",
+            f"the model tells {len(names)} classes apart, task {task.name} has {len(task.labels)}",
             "take the task that the model was trained on, or fine-tune the model on this one",
         )
-    return labels
+    return task.labels
+
+
+def _check_vocabulary(tokenizer: PreTrainedTokenizerBase, rows: int) -> None:
+    words = max(tokenizer.get_vocab().values()) + 1
+    if words > rows:
+        raise CheckpointError(
+            f"the tokenizer of {tokenizer.name_or_path} knows {words} words, the model {rows}",
+            "copy tokenizer.json from the model it was made from",
+        )
 
 
 def score_run(

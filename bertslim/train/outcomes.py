@@ -21,10 +21,15 @@ Outcomes = tuple[Array, ...]
 """Aligned arrays, one row per example in the order of `example`."""
 
 
-def classes(outputs: RowOutputs, _data: Dataset, _task: Task, _labels: Sequence[str]) -> Outcomes:
-    """Return true and predicted class ids."""
+def classes(outputs: RowOutputs, _data: Dataset, task: Task, labels: Sequence[str]) -> Outcomes:
+    """Return true and predicted classes, numbered as the task orders them, not as the model does.
+
+    Labels that the task does not name come last.
+    """
+    order = list(dict.fromkeys((*task.labels, *labels)))
+    places = np.array([order.index(label) for label in labels])  # (labels,)
     pairs = {row["example"]: (row["labels"], out["logits"].argmax()) for row, out in outputs}
-    return tuple(_in_order(pairs).T)
+    return tuple(places[_in_order(pairs)].T)
 
 
 def scores(outputs: RowOutputs, _data: Dataset, _task: Task, _labels: Sequence[str]) -> Outcomes:

@@ -12,7 +12,7 @@ from datasets import Dataset
 from bertslim.console import track
 from bertslim.errors import BertslimError
 from bertslim.train.batching import Row, collate, length_buckets, rows_at
-from bertslim.train.encoding import Masking, mask_tokens
+from bertslim.train.encoding import Masking, mask_by_number
 from bertslim.train.metrics import Metric, metrics_of
 from bertslim.train.outcomes import OUTCOMES, Outcomes, RowOutputs
 from bertslim.train.task import Task
@@ -61,7 +61,7 @@ def score(
         run: the model.
         encoded: what `encode` made of `data`.
         data: canonical rows, which hold the true tags and answers.
-        task: gives the kind, the metric, and how answers are picked.
+        task: gives the kind, the metric, the metric's order of labels, and how answers are picked.
         labels: in the order of the model's outputs.
         batch_size: rows per call of `run`.
         pad_token_id: what fills short rows.
@@ -124,10 +124,4 @@ def _batches(encoded: Dataset, batch_size: int, masking: Masking | None) -> Iter
     buckets = length_buckets(lengths, batch_size, seed=0, epoch=0)
     for bucket in track(buckets, "evaluating"):
         rows = rows_at(encoded, bucket)
-        yield rows if masking is None else [_masked(row, masking) for row in rows]
-
-
-def _masked(row: Row, masking: Masking) -> Row:
-    """Mask a chunk by its own number, so that neither batches nor epochs change the question."""
-    alone = mask_tokens(collate([row], 0), np.random.default_rng([0, row["example"]]), masking)
-    return {**row, "input_ids": alone["input_ids"][0], "labels": alone["labels"][0]}
+        yield rows if masking is None else [mask_by_number(row, masking) for row in rows]

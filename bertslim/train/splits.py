@@ -20,7 +20,8 @@ def hold_out(data: Dataset, seed: int) -> tuple[Dataset, Dataset]:
     """Divide canonical training data into (train, selection slice), determined by `seed`.
 
     Labels and scores keep their proportions. Questions about one context stay together, and plain
-    text is held out in one run, so that nothing leaks.
+    text is held out in one run. Nothing else is kept together: of short texts that occur twice, one
+    may be trained on and the other held out.
 
     Raises:
         DataError: there are too few rows, or too few contexts, to divide.

@@ -16,7 +16,10 @@ from bertslim.model.loading import load_model
 from bertslim.model.modeling import Gates, SlimBertPreTrainedModel
 from bertslim.store.checkpoint import open_checkpoint
 from bertslim.train.batching import collate
-from tests.tiny import save_tiny_bert
+from bertslim.train.encoding import mask_by_number
+from bertslim.train.examples import Examples, read_examples
+from tests.tiny import save_tiny_bert, tiny_tokenizer
+from tests.train.tasks import lines_task
 
 KEPT = [torch.ones(4, dtype=torch.bool)] * 2
 
@@ -70,6 +73,43 @@ def test_importance_of_taggers_sums_over_the_tokens(tmp_path: Path) -> None:
     expected = importance_by_the_book(tagger, data)
     for layer, wanted in zip(head_importance(tagger, KEPT, data, 4), expected, strict=True):
         torch.testing.assert_close(layer.float(), wanted, rtol=1e-4, atol=1e-7)
+
+
+def masked_words(folder: Path) -> tuple[SlimBertPreTrainedModel, Examples]:
+    """A masked language model and chunks of text, one without any word that can be masked."""
+    chunks = [
+        "a the film was good",
+        "it is very",
+        "bob",
+        "\u4e00 \u4e00 \u4e00 \u4e00 \u4e00",
+        "end",
+    ]
+    task = lines_task(folder, "\n".join(chunks) + "\n")
+    model = load_model(open_checkpoint(save_tiny_bert(folder / "m", "masked-lm")))
+    return model, read_examples(task, "train", model, tiny_tokenizer())
+
+
+def test_importance_where_the_labels_are_masked_words(tmp_path: Path) -> None:
+    model, examples = masked_words(tmp_path)
+    data, masking = examples.encoded, examples.masking
+    masked = [mask_by_number(row, masking) for row in data]
+    learnt = [row for row in masked if (row["labels"] != -100).any()]
+    assert len(learnt) == len(data) - 1
+    expected = importance_by_the_book(model, learnt)
+    for batch_size in (1, 2, 5):
+        found = head_importance(model, KEPT, data, batch_size, masking)
+        for layer, wanted in zip(found, expected, strict=True):
+            wanted = wanted * len(learnt) / len(data)
+            torch.testing.assert_close(layer.float(), wanted, rtol=1e-4, atol=1e-7)
+
+
+def test_heads_of_masked_language_models_can_go(tmp_path: Path) -> None:
+    model, examples = masked_words(tmp_path)
+    silence(model, 0, 1)
+    pruned, report = prune_heads(model, PruneHeads(0.125, 1, 2), examples.encoded, examples.masking)
+    assert report.removed == {0: [1]}
+    ids = torch.randint(5, 30, (3, 9))
+    torch.testing.assert_close(pruned(ids).logits, model(ids).logits, atol=1e-5, rtol=0)
 
 
 def test_the_model_is_left_as_it_was(model: SlimBertPreTrainedModel) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tokenizers import ByteLevelBPETokenizer
+from tokenizers import ByteLevelBPETokenizer, Tokenizer
+from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast
 
 from bertslim.errors import CheckpointError, DataError, SettingsError
@@ -24,7 +25,6 @@ from tests.train.tasks import (
 )
 
 TOKENIZER = tiny_tokenizer()
-TOKENIZER.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
 
 
 def words(ids: list[int]) -> str:
@@ -34,7 +34,7 @@ def words(ids: list[int]) -> str:
 def test_a_text_and_its_class(tmp_path: Path) -> None:
     task = tsv_task(tmp_path, "sentence\tlabel\ngood films\tyes\nbad\tno\n" + "very\tno\n" * 2000)
     data = read_split(task, "train")
-    encoded = encode(data, task, TOKENIZER, ("no", "yes"))
+    encoded = encode(data, task, TOKENIZER, ("no", "yes"), token_types=True)
     assert encoded.column_names == ["example", "input_ids", "token_type_ids", "labels"]
     assert words(encoded[0]["input_ids"]) == "[CLS] good film ##s [SEP]"
     assert encoded[0]["token_type_ids"] == [0] * 5
@@ -49,7 +49,7 @@ def test_a_pair_and_its_score_cut_to_length(tmp_path: Path) -> None:
     )
     row = '{"x": "a the it was is very", "y": "good", "label": 2.5}\n'
     task = small_task(tmp_path, document, {"a.jsonl": row})
-    encoded = encode(read_split(task, "train"), task, TOKENIZER, ())
+    encoded = encode(read_split(task, "train"), task, TOKENIZER, (), token_types=True)
     assert words(encoded[0]["input_ids"]) == "[CLS] a the it was [SEP] good [SEP]"
     assert encoded[0]["token_type_ids"] == [0] * 6 + [1] * 2
     assert encoded[0]["labels"] == 2.5
@@ -60,7 +60,7 @@ def test_data_without_labels_has_none(tmp_path: Path) -> None:
     (tmp_path / "pool.txt").write_text("good film\n")
     for task in (tsv_task(tmp_path, "sentence\tlabel\nx\tno\n"), conll_task(tmp_path)):
         pool = read_unlabelled(task, [tmp_path / "pool.txt"])
-        encoded = encode(pool, task, TOKENIZER, ("no", "yes"))
+        encoded = encode(pool, task, TOKENIZER, ("no", "yes"), token_types=True)
         assert encoded.to_list() == [
             {"example": 0, "input_ids": [2, 5, 15, 3], "token_type_ids": [0] * 4}
         ]
@@ -98,7 +98,7 @@ def test_byte_level_bpe_takes_split_words_as_words_of_a_sentence(tmp_path: Path)
     bpe = ByteLevelBPETokenizer()
     bpe.train_from_iterator(["anna was the end"] * 9, vocab_size=300, show_progress=False)
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=bpe._tokenizer, model_input_names=["input_ids", "attention_mask"]
+        tokenizer_object=bpe._tokenizer, model_input_names=["input_ids", "token_type_ids"]
     )
     task = conll_task(tmp_path, "was\tO\nthe\tO\n")
     encoded = encode(read_split(task, "train"), task, tokenizer, ("O",))
@@ -109,7 +109,7 @@ def test_byte_level_bpe_takes_split_words_as_words_of_a_sentence(tmp_path: Path)
 
 def test_answers_become_tokens_and_no_answer_the_first_one(tmp_path: Path) -> None:
     task = squad_task(tmp_path)
-    encoded = encode(read_split(task, "train"), task, TOKENIZER, ())
+    encoded = encode(read_split(task, "train"), task, TOKENIZER, (), token_types=True)
     assert encoded["example"][:] == [0, 1, 2]
     row = encoded[0]
     first, last = row["start_positions"], row["end_positions"]
@@ -148,7 +148,7 @@ def test_endless_questions_leave_room_for_context(tmp_path: Path) -> None:
 
 def test_plain_text_is_run_together_and_cut(tmp_path: Path) -> None:
     task = lines_task(tmp_path, "a the it\n\n\u200b\nwas is very good film book\n")
-    encoded = encode(read_split(task, "train"), task, TOKENIZER, ())
+    encoded = encode(read_split(task, "train"), task, TOKENIZER, (), token_types=True)
     assert [words(row["input_ids"]) for row in encoded] == [
         "[CLS] a the it [SEP] was is [SEP]",
         "[CLS] very good film book [SEP]",
@@ -226,6 +226,17 @@ def test_masking_needs_a_mask_token(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="has no mask token"):
         masking_of(lines_task(tmp_path, "a\n"), tokenizer)
     assert masking_of(conll_task(tmp_path), tokenizer) is None
+
+
+def test_words_are_those_that_the_tokenizer_has(tmp_path: Path) -> None:
+    """Numbers may be left out, so that the highest is beyond the number of words."""
+    ids = {word: number + 10 * (number > 8) for number, word in enumerate(WORDS)}
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(WordLevel(ids, unk_token="[UNK]")), mask_token="[MASK]"
+    )
+    found = masking_of(lines_task(tmp_path, "a\n"), tokenizer)
+    assert found is not None
+    assert found.words.tolist() == sorted(set(ids.values()) - {WORDS.index("[MASK]")})
 
 
 def test_encoding_is_repeatable(tmp_path: Path) -> None:

@@ -4,13 +4,16 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from transformers import PreTrainedTokenizerBase
 
-from bertslim.train.encoding.columns import has_token_types
 from bertslim.train.readers.arrow import Columns
 from bertslim.train.task import Task
 
 
 def encode_chunks(
-    batches: Iterable[Columns], task: Task, tokenizer: PreTrainedTokenizerBase
+    batches: Iterable[Columns],
+    task: Task,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    token_types: bool,
 ) -> Iterator[Columns]:
     """Cut [CLS] text [SEP] text [SEP] ... into chunks of `max_length` tokens; the last is shorter.
 
@@ -25,10 +28,10 @@ def encode_chunks(
             waiting += [*ids, tokenizer.sep_token_id] if ids else []
         full = len(waiting) // body * body
         chunks = [waiting[at : at + body] for at in range(0, full, body)]
-        yield _columns(chunks, done, tokenizer)
+        yield _columns(chunks, done, tokenizer, token_types)
         waiting, done = waiting[full:], done + len(chunks)
     if waiting:
-        yield _columns([waiting], done, tokenizer)
+        yield _columns([waiting], done, tokenizer, token_types)
 
 
 def _pieces(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
@@ -39,10 +42,12 @@ def _pieces(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[li
     return pieces
 
 
-def _columns(chunks: list[list[int]], first: int, tokenizer: PreTrainedTokenizerBase) -> Columns:
+def _columns(
+    chunks: list[list[int]], first: int, tokenizer: PreTrainedTokenizerBase, token_types: bool
+) -> Columns:
     begin, end = tokenizer.cls_token_id, tokenizer.sep_token_id
     rows = [[begin, *chunk, *([] if chunk[-1] == end else [end])] for chunk in chunks]
     columns: Columns = {"example": range(first, first + len(rows)), "input_ids": rows}
-    if has_token_types(tokenizer):
+    if token_types:
         columns["token_type_ids"] = [[0] * len(row) for row in rows]
     return columns

@@ -26,11 +26,12 @@ def encode(
     labels: Sequence[str],
     *,
     positions: int | None = None,
+    token_types: bool = False,
 ) -> Dataset:
     """Tokenise canonical rows; nothing is padded, so that the attention mask is implied.
 
-    Every row has `input_ids`, `token_type_ids` if the tokenizer makes them, `example` (the row's
-    index in `data`; for masked-lm the chunk's own number), and by kind
+    Every row has `input_ids`, `token_type_ids` if they are wanted, `example` (the row's index in
+    `data`; for masked-lm the chunk's own number), and by kind
       * texts: `labels`, a class id or a float; absent for data without labels;
       * words: `labels`, the tag's id on the first piece of each word, -100 elsewhere; `words`, the
         indices of the words that have such a piece;
@@ -45,6 +46,7 @@ def encode(
         tokenizer: a fast one.
         labels: in the order of their ids.
         positions: how many tokens the model has positions for; by default the tokenizer's limit.
+        token_types: whether the model tells first from second texts. Many a tokenizer does not say.
 
     Raises:
         SettingsError: max_length exceeds the positions.
@@ -54,15 +56,16 @@ def encode(
     _check_tokenizer(task, tokenizer, positions or tokenizer.model_max_length)
     batches = _batches(data, f"tokenising {task.name}")
     if task.kind == "masked-lm":
-        chunks = encode_chunks(batches, task, tokenizer)
-        return arrow_dataset(chunks, token_features(tokenizer))
+        chunks = encode_chunks(batches, task, tokenizer, token_types=token_types)
+        return arrow_dataset(chunks, token_features(token_types))
     if "tokens" in data.column_names:
-        words = encode_words(batches, task, tokenizer, labels)
-        return arrow_dataset(words, word_features(tokenizer))
+        words = encode_words(batches, task, tokenizer, labels, token_types=token_types)
+        return arrow_dataset(words, word_features(token_types))
     if "question" in data.column_names:
-        return arrow_dataset(encode_spans(batches, task, tokenizer), span_features(tokenizer))
-    texts = encode_texts(batches, task, tokenizer, labels)
-    return arrow_dataset(texts, text_features(tokenizer, data))
+        spans = encode_spans(batches, task, tokenizer, token_types=token_types)
+        return arrow_dataset(spans, span_features(token_types))
+    texts = encode_texts(batches, task, tokenizer, labels, token_types=token_types)
+    return arrow_dataset(texts, text_features(token_types, data))
 
 
 def _batches(data: Dataset, description: str) -> Iterator[Columns]:

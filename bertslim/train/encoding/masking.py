@@ -7,7 +7,7 @@ import numpy.typing as npt
 from transformers import PreTrainedTokenizerBase
 
 from bertslim.errors import CheckpointError
-from bertslim.train.batching import IGNORED_LABEL, Batch
+from bertslim.train.batching import IGNORED_LABEL, Batch, Row, collate
 from bertslim.train.task import Task
 
 MASKED, REPLACED = 0.8, 0.1
@@ -39,7 +39,8 @@ def masking_of(task: Task, tokenizer: PreTrainedTokenizerBase) -> Masking | None
             f"the tokenizer {type(tokenizer).__name__} has no mask token",
             "masked-lm needs the tokenizer of a masked language model",
         )
-    words = np.setdiff1d(np.arange(len(tokenizer)), tokenizer.all_special_ids)
+    # Not all numbers below len(tokenizer) need be taken, and higher ones may be.
+    words = np.setdiff1d(list(tokenizer.get_vocab().values()), tokenizer.all_special_ids)
     return Masking(task.mask_probability, tokenizer.mask_token_id, words)
 
 
@@ -55,6 +56,12 @@ def mask_tokens(batch: Batch, random: np.random.Generator, masking: Masking) -> 
     for row_ids, row_labels, row_allowed in zip(ids, labels, allowed, strict=True):
         _mask_row(row_ids, row_labels, np.flatnonzero(row_allowed), random, masking)
     return {**batch, "input_ids": ids, "labels": labels}
+
+
+def mask_by_number(row: Row, masking: Masking) -> Row:
+    """Mask a chunk by its own number, so that neither batches nor epochs change the question."""
+    alone = mask_tokens(collate([row], 0), np.random.default_rng([0, row["example"]]), masking)
+    return {**row, "input_ids": alone["input_ids"][0], "labels": alone["labels"][0]}
 
 
 def _mask_row(

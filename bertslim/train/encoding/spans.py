@@ -22,17 +22,21 @@ Offsets = npt.NDArray[np.int32]
 """Where each token begins and ends in the context: (length, 2)."""
 
 
-def span_features(tokenizer: PreTrainedTokenizerBase) -> Features:
+def span_features(token_types: bool) -> Features:
     """Return the types of the encoded columns."""
     position = Value("int64")
     offsets = List(List(Value("int32")))
     return token_features(
-        tokenizer, start_positions=position, end_positions=position, offsets=offsets
+        token_types, start_positions=position, end_positions=position, offsets=offsets
     )
 
 
 def encode_spans(
-    batches: Iterable[Columns], task: Task, tokenizer: PreTrainedTokenizerBase
+    batches: Iterable[Columns],
+    task: Task,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    token_types: bool,
 ) -> Iterator[Columns]:
     """Tokenise question and context; pieces of a long context share `task.stride` tokens.
 
@@ -46,6 +50,7 @@ def encode_spans(
             max_length=task.max_length,
             stride=task.stride,
             return_overflowing_tokens=True,
+            return_token_type_ids=token_types,
             return_attention_mask=False,
         )
         rows = encodings["overflow_to_sample_mapping"]

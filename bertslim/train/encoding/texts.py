@@ -11,12 +11,12 @@ from bertslim.train.readers.arrow import Columns
 from bertslim.train.task import Task
 
 
-def text_features(tokenizer: PreTrainedTokenizerBase, data: Dataset) -> Features:
+def text_features(token_types: bool, data: Dataset) -> Features:
     """Return the types of the encoded columns; data without labels has none here either."""
     if "label" not in data.column_names:
-        return token_features(tokenizer)
+        return token_features(token_types)
     is_score = data.features["label"].dtype == "float64"
-    return token_features(tokenizer, labels=Value("float32" if is_score else "int64"))
+    return token_features(token_types, labels=Value("float32" if is_score else "int64"))
 
 
 def encode_texts(
@@ -24,6 +24,8 @@ def encode_texts(
     task: Task,
     tokenizer: PreTrainedTokenizerBase,
     labels: Sequence[str],
+    *,
+    token_types: bool,
 ) -> Iterator[Columns]:
     """Tokenise texts; of a pair that is too long, the longer text is cut first."""
     ids = {label: number for number, label in enumerate(labels)}
@@ -33,6 +35,7 @@ def encode_texts(
             batch.get("text_pair"),
             truncation=True,
             max_length=task.max_length,
+            return_token_type_ids=token_types,
             return_attention_mask=False,
         )
         columns = token_columns(encodings, batch["example"])

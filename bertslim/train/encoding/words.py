@@ -16,9 +16,9 @@ from bertslim.train.readers.arrow import Columns
 from bertslim.train.task import Task
 
 
-def word_features(tokenizer: PreTrainedTokenizerBase) -> Features:
+def word_features(token_types: bool) -> Features:
     """Return the types of the encoded columns."""
-    return token_features(tokenizer, labels=List(Value("int32")), words=List(Value("int32")))
+    return token_features(token_types, labels=List(Value("int32")), words=List(Value("int32")))
 
 
 def encode_words(
@@ -26,6 +26,8 @@ def encode_words(
     task: Task,
     tokenizer: PreTrainedTokenizerBase,
     labels: Sequence[str],
+    *,
+    token_types: bool,
 ) -> Iterator[Columns]:
     """Tokenise sentences that are split into words; words beyond max_length are cut off."""
     splitter = _word_tokenizer(tokenizer)
@@ -41,6 +43,7 @@ def encode_words(
             is_split_into_words=True,
             truncation=True,
             max_length=task.max_length,
+            return_token_type_ids=token_types,
             return_attention_mask=False,
         )
         columns = token_columns(encodings, batch["example"])
