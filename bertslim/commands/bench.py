@@ -130,7 +130,7 @@ def bench(
     same runtime. A bound that is missed ends in exit code 3.
     """
     plan = _plan(cells, measuring)
-    _refuse_what_cannot_be(models, task, picture, bounds)
+    _refuse_what_cannot_be(models, task, (save, picture), bounds)
     described = load_task(task) if task else None
     names = [read_source(model) for model in models]
     checkpoints = [open_checkpoint(name) for name in names]
@@ -188,9 +188,17 @@ def _sizes(flag: str, text: str) -> tuple[int, ...]:
 
 
 def _refuse_what_cannot_be(
-    models: Sequence[str], task: Path | None, picture: Path | None, bounds: BoundOptions
+    models: Sequence[str],
+    task: Path | None,
+    files: tuple[Path | None, Path | None],
+    bounds: BoundOptions,
 ) -> None:
-    faults = []
+    _, picture = files
+    faults = [
+        f"{flag} {file} cannot be a file: its directory is missing, or it is a directory itself"
+        for flag, file in zip(("--save", "--picture"), files, strict=True)
+        if file and (file.is_dir() or not file.absolute().parent.is_dir())
+    ]
     if models.count("-") > 1:
         faults.append("'-' can stand for one MODEL only: the pipe brings one path")
     if picture and not task:
@@ -241,10 +249,7 @@ def _contender(name: str, checkpoint: Checkpoint, task: Task | None) -> "Contend
 def _publish(
     comparison: "Comparison", save: Path | None, picture: Path | None, *, as_json: bool
 ) -> None:
-    if as_json:
-        typer.echo(json.dumps(comparison.as_json(), allow_nan=False))
-    else:
-        _print_table(comparison)
+    # Files first: whoever reads stdout may close it early.
     if save:
         with explained_os_errors(save):
             text = json.dumps(comparison.as_json(), indent=1, allow_nan=False)
@@ -256,6 +261,10 @@ def _publish(
         with explained_os_errors(picture):
             draw(comparison, picture)
         note(f"wrote {picture}")
+    if as_json:
+        typer.echo(json.dumps(comparison.as_json(), allow_nan=False))
+    else:
+        _print_table(comparison)
 
 
 def _print_table(comparison: "Comparison") -> None:

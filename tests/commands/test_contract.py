@@ -214,6 +214,7 @@ def test_saved_flags_are_checked(place: Path, capfd: Printed, saved: str, said: 
             2,
             "runs on the CPU",
         ),
+        (["bench", "tiny", "--save", "nowhere/x.json"], 2, "nowhere/x.json"),
         (["inspect", "~nobody-here/x"], 1, "nobody-here"),
         (["inspect", "x" * 300], 1, "cannot be opened"),
         (["nonsense"], 2, "nonsense"),
