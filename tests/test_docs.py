@@ -30,8 +30,8 @@ SHELL = [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES if
 @pytest.fixture
 def reader(tmp_path: Path) -> Path:
     """What a reader of the documentation has: a backbone, a fine-tuned model, a task."""
-    save_tiny_bert(tmp_path / "models" / "minilm", None)
-    save_tiny_bert(tmp_path / "models" / "sst2")
+    save_tiny_bert(tmp_path / "models" / "minilm", None, max_position_embeddings=128)
+    save_tiny_bert(tmp_path / "models" / "sst2", max_position_embeddings=128)
     write_sentence_task(tmp_path / "data")
     task = (tmp_path / "data" / "task.toml").read_text()
     (tmp_path / "sst2.toml").write_text(

@@ -58,12 +58,12 @@ def inspect(
 def describe(checkpoint: Checkpoint, lengths: list[int]) -> dict[str, Any]:
     """Collect everything there is to say about a checkpoint, JSON-able."""
     from bertslim.model.configuration import layer_widths
-    from bertslim.model.loading import load_model, model_kind
+    from bertslim.model.loading import head_kind, load_model
     from bertslim.model.shapes import flops, parameter_counts
     from bertslim.train.examples import LABELLED, model_labels
 
     model = load_model(checkpoint)
-    config, counts, kind = model.config, parameter_counts(model), model_kind(model)
+    config, counts, kind = model.config, parameter_counts(model), head_kind(model)
     return {
         "path": str(checkpoint.path),
         "model_type": checkpoint.config["model_type"],

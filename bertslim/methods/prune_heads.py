@@ -127,7 +127,7 @@ def head_importance(
     wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
     model.train(False).requires_grad_(False)
     try:
-        for batch in _batches(data, batch_size, model.config.pad_token_id or 0, masking):
+        for batch in _batches(data, batch_size, model.config.padding_id, masking):
             inputs = {name: torch.from_numpy(column).to(device) for name, column in batch.items()}
             rows, items = len(batch["input_ids"]), int(items_per_row(batch).sum())
             # xi_h: (batch, heads), all ones where the head is there

@@ -63,7 +63,7 @@ def padded_batch(config: SlimBertConfig, size: int, length: int, seed: int) -> d
     lengths = np.linspace(length, max(1, length // 2), max(size, 2)).astype(int)[-size:]
     mask = np.arange(length) < lengths[:, None]
     batch["attention_mask"] = mask.astype(np.int64)
-    batch["input_ids"] = np.where(mask, batch["input_ids"], config.pad_token_id or 0)
+    batch["input_ids"] = np.where(mask, batch["input_ids"], config.padding_id)
     return batch
 
 

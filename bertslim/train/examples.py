@@ -87,7 +87,7 @@ def prepare(
         token_types=config.type_vocab_size > 1,
     )
     masking = masking_of(task, tokenizer)
-    return Examples(task, labels, data, encoded, config.pad_token_id or 0, masking)
+    return Examples(task, labels, data, encoded, config.padding_id, masking)
 
 
 @dataclass(frozen=True, slots=True)
