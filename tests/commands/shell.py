@@ -5,8 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+OF_AN_OUTER_MAKE = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+"""`make test` leaves these to its children, and an inner make talks differently with them."""
+
 ENVIRONMENT = {
-    **os.environ,
+    **{name: value for name, value in os.environ.items() if name not in OF_AN_OUTER_MAKE},
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     "HF_HUB_OFFLINE": "1",
     "NO_COLOR": "1",

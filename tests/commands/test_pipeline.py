@@ -134,7 +134,7 @@ def test_a_makefile_rebuilds_what_depends_on_changed_data(place: Path) -> None:
     (place / "Makefile").write_text(MAKEFILE)
     done = bash("make -j2", place)
     assert done.returncode == 0, done.stderr
-    assert sorted(done.stdout.split("\n")[-3:]) == ["", "build/other", "build/small"]
+    assert {"build/other", "build/small"} <= set(done.stdout.splitlines())
     assert "Nothing to be done" in bash("make -j2", place).stdout
 
     before = {n: record_of(place / "build" / n)["key"] for n in ("small", "other")}
@@ -149,7 +149,7 @@ def test_a_makefile_rebuilds_what_depends_on_changed_data(place: Path) -> None:
 
 
 def test_two_processes_make_one_directory(place: Path) -> None:
-    both = f"{PRUNE} -o out & {PRUNE} -o out & wait %1 && wait %2"
+    both = f"{PRUNE} -o out & first=$!; {PRUNE} -o out & wait $first && wait $!"
     code, out, err = run(both, place)
     assert (code, out) == (0, "out\nout\n"), err
     assert err.count("up to date") == 1
