@@ -1,6 +1,7 @@
 """`bertslim inspect`."""
 
 import json
+import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -109,13 +110,14 @@ def picture(found: Mapping[str, Any]) -> Iterator[str]:
     yield f"weights      {found['bytes'] / 1e6:.1f} MB"
     yield f"positions    {found['positions']}; hidden size {found['hidden_size']}"
     for number, step in enumerate(found["lineage"]):
-        yield f"{'made by' if number == 0 else 'then':<12} {_line(step)}"
+        text = f"{'made by' if number == 0 else 'then':<12} {_line(step)}"
+        yield textwrap.fill(text, 80, subsequent_indent=" " * 13, break_on_hyphens=False)
 
 
 def _layers(found: Mapping[str, Any]) -> Iterator[str]:
     heads = max(found["full_heads"], *(layer["heads"] for layer in found["layers"]), 1)
     widest = max((layer["intermediate_size"] for layer in found["layers"]), default=1) or 1
-    yield f"layer  {'heads':<{heads + 8}} {'FFN':<{FFN_BAR + 6}}"
+    yield f"layer  {'heads':<{heads + 8}} FFN"
     for number, layer in enumerate(found["layers"]):
         there, ffn = layer["heads"], layer["intermediate_size"]
         row = f"{'■' * there}{'·' * (heads - there)} {there:>2}/{heads:<2}"
