@@ -47,9 +47,8 @@ def test_shipped_task_files_are_valid(config: Path, tmp_path: Path) -> None:
 
 def test_the_shipped_task_files_are_all_described() -> None:
     readme = (ROOT / "configs" / "tasks" / "README.md").read_text(encoding="utf-8")
-    assert [path.stem for path in CONFIGS] == [
-        "cola", "imdb", "rte", "squad", "sst2", "stsb", "trec", "wikiann", "wikitext2", "wnut17",
-    ]  # fmt: skip
+    described = set(re.findall(r"^\| `([\w-]+)\.toml` \|", readme, re.MULTILINE))
+    assert described == {path.stem for path in CONFIGS}
     for path in CONFIGS:
         assert f"`{path.name}`" in readme
         for name in data_names(path.read_text(encoding="utf-8")):
