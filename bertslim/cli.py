@@ -1,5 +1,6 @@
 """The command line: which subcommands there are, and how failures leave the process."""
 
+import errno
 import signal
 from collections.abc import Sequence
 from types import FrameType
@@ -71,6 +72,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BertslimError as error:
         show_error(error)
         return error.exit_code
+    except OSError as error:
+        # Files are explained where they are used; a full disk can also be behind stdout.
+        if error.errno != errno.ENOSPC:
+            raise
+        show_error(BertslimError("no space left to write the output", "free some space"))
+        return BertslimError.exit_code
     finally:
         signal.signal(signal.SIGTERM, before)
     return 0

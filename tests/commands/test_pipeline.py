@@ -72,6 +72,13 @@ def test_a_closed_pipe_is_no_traceback(place: Path) -> None:
     assert "Exception" not in err
 
 
+def test_a_full_disk_behind_stdout_is_explained(place: Path) -> None:
+    code, _, err = run('bertslim inspect "$MODEL" > /dev/full', place)
+    assert code == 1
+    assert "no space left to write the output" in err
+    assert "Traceback" not in err
+
+
 def test_a_killed_run_leaves_nothing_that_looks_finished(place: Path) -> None:
     words = ["finetune", "models/tiny", "--task", "data/task.toml", "--epochs", "400"]
     process = start([*words, "-o", "out"], place)
