@@ -1,0 +1,27 @@
+"""What form a graph takes: whose operators it is written in, and in which precision it computes."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bertslim.model.quantization import Quantization
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a model is written down; the default is fp32 in operators of the ONNX standard."""
+
+    dialect: Literal["standard", "onnxruntime"] = "standard"
+    """`onnxruntime`: with the fused operators that only ONNX Runtime knows."""
+    floats: Literal["fp32", "fp16"] = "fp32"
+    """Of everything that is not int8."""
+    quantization: Quantization | None = None
+    """Which products compute in int8; None: none does."""
+    dynamic: bool = False
+    """int8 ranges are measured for every batch at run time (`onnxruntime` only)."""
+    islands: frozenset[str] = frozenset()
+    """In an fp16 graph, paths of modules that compute in fp32 all the same."""
+    scales: Literal["floats", "fp32"] = "floats"
+    """Type of the scales in an fp16 graph: its own, or fp32 between casts (`standard` only)."""
+
+
+PLAIN = Form()
