@@ -238,7 +238,7 @@ def _contender(name: str, checkpoint: Checkpoint, task: Task | None) -> "Contend
     from bertslim.train.examples import load_tokenizer, read_examples, score_run
 
     model = load_model(checkpoint)
-    source = Source(model, onnx=lambda: emit(model).SerializeToString())
+    source = Source(model, graph=lambda *_: emit(model).SerializeToString())
     size = checkpoint.size_in_bytes()
     if task is None:
         return Contender(name, source, size, score=None)

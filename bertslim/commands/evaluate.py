@@ -96,6 +96,6 @@ def _run(model: "SlimBertPreTrainedModel", runtime: Runtime, device: Device) -> 
     from bertslim.runtime.engine import EngineSettings, Source, build
     from bertslim.runtime.machine import available_cores
 
-    source = Source(model, onnx=lambda: emit(model).SerializeToString())
+    source = Source(model, graph=lambda *_: emit(model).SerializeToString())
     engine = build(runtime, "fp32", source, EngineSettings(threads=available_cores()))
     return engine.run

@@ -39,8 +39,8 @@ class Quantization:
     """By the paths of queries, keys and values: what comes out of them. The two products inside an
     attention compute in int8 if all three of its layer are here."""
     smoothing: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    """By the path of a linear layer: s, (in,). It computes (x / s) (W * s)^T, and `inputs` holds the
-    range of x / s. Linear layers with the same input have the same s."""
+    """By the path of a linear layer: s, (in,). It computes (x / s) (W * s)^T, and `inputs` holds
+    the range of x / s. Linear layers with the same input have the same s."""
     exceptions: Mapping[str, str] = field(default_factory=dict)
     """By the path of a linear layer that stays in float: why."""
     embedding: bool = True

@@ -135,7 +135,7 @@ def _refuse_impossible_lengths(contenders: Sequence[Contender], plan: Plan) -> N
 def _prepare(contender: Contender, plan: Plan) -> Iterator[Entry]:
     """Build, check and score the engines of one checkpoint."""
     # the graph is kept for as long as this checkpoint's engines are being built
-    source = replace(contender.source, onnx=functools.cache(contender.source.onnx))
+    source = replace(contender.source, graph=functools.cache(contender.source.graph))
     reference = build("torch", "fp32", source, plan.engine)
     for runtime, precision in product(plan.runtimes, plan.precisions):
         entry = Entry(contender, runtime, precision, engine=None)

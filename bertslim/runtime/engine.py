@@ -49,8 +49,9 @@ class Source:
     """What engines are built from."""
 
     model: "SlimBertPreTrainedModel"
-    onnx: Callable[[], bytes]
-    """The model's graph; asked for only by the runtimes that need it."""
+    graph: Callable[[str, str], bytes]
+    """(runtime, precision) -> the model as an ONNX graph for it; asked for only by the runtimes that
+    need one. It may raise UnavailableError: int8 needs ranges, say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ RUNTIMES: Mapping[str, Runtime] = {
         "bertslim.runtime.openvino_", ("fp32", "bf16"), "pip install 'bertslim[openvino]'"
     ),
 }
-PRECISIONS = ("fp32", "bf16")
+PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 
 NO_BF16 = "not available on this CPU (no AMX / AVX512-BF16)"
 

@@ -38,6 +38,6 @@ def build(source: Source, precision: str, settings: EngineSettings) -> OnnxRunti
     # Otherwise its threads spin on after a run, on the cores that the next candidate is timed on.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     session = onnxruntime.InferenceSession(
-        source.onnx(), options, providers=["CPUExecutionProvider"]
+        source.graph("onnxruntime", precision), options, providers=["CPUExecutionProvider"]
     )
     return OnnxRuntimeEngine(session, precision)

@@ -48,5 +48,5 @@ def build(source: Source, precision: str, settings: EngineSettings) -> OpenVinoE
         "INFERENCE_PRECISION_HINT": HINTS[precision],
         "INFERENCE_NUM_THREADS": settings.threads,
     }
-    compiled = core.compile_model(core.read_model(source.onnx()), DEVICE, hints)
+    compiled = core.compile_model(core.read_model(source.graph("openvino", precision)), DEVICE, hints)
     return OpenVinoEngine(compiled, precision)

@@ -52,7 +52,7 @@ def contender(name: str, *, scored: bool = True) -> Contender:
         LOG.append(f"{name} is scored")
         return Score({"accuracy": 0.9}, "accuracy", 0.9, 0.8, 1.0, 50)
 
-    source = Source(SlimBertForSequenceClassification(config), onnx=lambda: b"")
+    source = Source(SlimBertForSequenceClassification(config), graph=lambda *_: b"")
     return Contender(name, source, 1000, score if scored else None)
 
 

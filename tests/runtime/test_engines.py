@@ -37,7 +37,7 @@ def source() -> Source:
         pooler_activation="tanh",
     )
     model = SlimBertForSequenceClassification(config)
-    return Source(model, onnx=lambda: emit(model).SerializeToString())
+    return Source(model, graph=lambda *_: emit(model).SerializeToString())
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
