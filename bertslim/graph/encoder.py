@@ -64,7 +64,8 @@ def position_embeddings(g: GraphBuilder, config: SlimBertConfig, path: str) -> s
     """The table's first rows, (length, width), or rows by position, (batch, length, width)."""
     table = g.weight(f"{path}.weight")
     if config.position_offset == 0:
-        limits = [g.constant("start", [0]), length(g, path)]
+        # TensorRT's parser wants the axes said
+        limits = [g.constant("start", [0]), length(g, path), g.constant("axes_0", [0])]
         return g.node("Slice", [table, *limits], f"{path}/slice")
     # RoBERTa: position = cumsum(real) * real + padding id, where real is 0 for padding, otherwise 1
     padding = g.constant("padding_id", config.position_offset - 1)
