@@ -1,6 +1,7 @@
-"""A model becomes an ONNX graph: fp32, operators of the standard only, batch and length free."""
+"""A model becomes an ONNX graph, in the form that is asked for; batch and length are free."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
 from onnx import ModelProto
@@ -8,9 +9,11 @@ from onnx import ModelProto
 from bertslim.errors import CheckpointError
 from bertslim.graph import heads
 from bertslim.graph.encoder import encoder
+from bertslim.graph.form import PLAIN, Form
 from bertslim.graph.nodes import GraphBuilder
 from bertslim.model import modeling
 from bertslim.model.configuration import SlimBertConfig
+from bertslim.store.deployment import Fusion
 
 Head = Callable[[GraphBuilder, SlimBertConfig, str], None]
 
@@ -26,13 +29,29 @@ LARGEST = 2**31 - 1
 """Bytes that one protobuf message can hold."""
 
 
-def emit(model: modeling.SlimBertPreTrainedModel) -> ModelProto:
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A graph, and what is expected of the runtime that gets it."""
+
+    proto: ModelProto
+    fusions: tuple[Fusion, ...]
+    """Places whose nodes should run as one kernel."""
+    gemms: Mapping[str, str]
+    """By the path of a linear layer, the node that multiplies with its weights."""
+
+
+def emit(model: modeling.SlimBertPreTrainedModel, form: Form = PLAIN) -> ModelProto:
+    """Write the graph of a model; see `write`."""
+    return write(model, form).proto
+
+
+def write(model: modeling.SlimBertPreTrainedModel, form: Form = PLAIN) -> Written:
     """Write the graph of a model, straight from its weights.
 
     Inputs are `input_ids`, `attention_mask` and, where the model tells token types apart,
-    `token_type_ids`: int64 (batch, length). Outputs are those of the PyTorch model: `logits`, or
-    `start_logits` and `end_logits` (batch, length), or `last_hidden_state` (batch, length, hidden)
-    and `pooler_output` (batch, hidden).
+    `token_type_ids`: int64 (batch, length). Outputs are those of the PyTorch model, fp32 in any
+    form: `logits`, or `start_logits` and `end_logits` (batch, length), or `last_hidden_state`
+    (batch, length, hidden) and `pooler_output` (batch, hidden).
 
     Raises:
         CheckpointError: If the model uses what ONNX has no operator for, or exceeds 2 GiB.
@@ -40,14 +59,14 @@ def emit(model: modeling.SlimBertPreTrainedModel) -> ModelProto:
     weights = {name: t.to("cpu", torch.float32) for name, t in model.state_dict().items()}
     _refuse_too_large(weights)
     config = model.config
-    g = GraphBuilder(weights)
+    g = GraphBuilder(weights, form)
     for name in input_names(config):
         g.input(name, [heads.BATCH, heads.LENGTH])
     prefix = "" if isinstance(model, modeling.SlimBertModel) else "bert."
     x = encoder(g, config, prefix, first_token_only=model.first_token_only)
     HEADS[type(model)](g, config, x)
     g.model.graph.name = type(model).__name__
-    return g.model
+    return Written(g.model, tuple(g.fusions), dict(g.gemms))
 
 
 def input_names(config: SlimBertConfig) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """What follows the encoder: one function per kind of model, each ending in the graph's outputs."""
 
 from bertslim.graph.nodes import GraphBuilder
-from bertslim.graph.operators import activation, layer_norm, linear
+from bertslim.graph.standard.linear import linear
+from bertslim.graph.standard.operators import activation, layer_norm
 from bertslim.model.configuration import SlimBertConfig
 
 BATCH, LENGTH = "batch", "length"

@@ -50,8 +50,8 @@ class Source:
 
     model: "SlimBertPreTrainedModel"
     graph: Callable[[str, str], bytes]
-    """(runtime, precision) -> the model as an ONNX graph for it; asked for only by the runtimes that
-    need one. It may raise UnavailableError: int8 needs ranges, say."""
+    """(runtime, precision) -> the model as an ONNX graph, for the runtimes that need one. It may
+    raise UnavailableError: int8 needs ranges, say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,5 +48,6 @@ def build(source: Source, precision: str, settings: EngineSettings) -> OpenVinoE
         "INFERENCE_PRECISION_HINT": HINTS[precision],
         "INFERENCE_NUM_THREADS": settings.threads,
     }
-    compiled = core.compile_model(core.read_model(source.graph("openvino", precision)), DEVICE, hints)
+    graph = core.read_model(source.graph("openvino", precision))
+    compiled = core.compile_model(graph, DEVICE, hints)
     return OpenVinoEngine(compiled, precision)

@@ -1,4 +1,4 @@
-"""The building blocks of every part of the graph: one function per torch module."""
+"""Building blocks without products: normalising, activating, counting."""
 
 from collections.abc import Mapping
 
@@ -18,16 +18,10 @@ ACTIVATIONS: Mapping[str, tuple[str, Mapping[str, Attribute]]] = {
 """transformers' names, and the ONNX operator of each."""
 
 
-def linear(g: GraphBuilder, x: str, path: str, *, scale: float = 1.0) -> str:
-    """Write scale * (x W^T + b), the scale multiplied into W and b: (..., in) -> (..., out)."""
-    weight = g.weight(f"{path}.weight", transposed=True, scale=scale)
-    product = g.node("MatMul", [x, weight], f"{path}/matmul")
-    return g.node("Add", [product, g.weight(f"{path}.bias", scale=scale)], f"{path}/bias")
-
-
 def layer_norm(g: GraphBuilder, x: str, path: str, epsilon: float) -> str:
-    """Normalise the last axis, then scale and shift it."""
-    inputs = [x, g.weight(f"{path}.weight"), g.weight(f"{path}.bias")]
+    """Normalise the last axis, then scale and shift it; the statistics are fp32 in any graph."""
+    wide = g.is_wide(x)
+    inputs = [x, g.weight(f"{path}.weight", wide=wide), g.weight(f"{path}.bias", wide=wide)]
     return g.node("LayerNormalization", inputs, f"{path}/norm", axis=-1, epsilon=epsilon)
 
 

@@ -2,32 +2,32 @@
 
 from collections.abc import Collection
 
-import numpy as np
-
 from bertslim.graph.nodes import BOOL, FLOAT, GraphBuilder
-from bertslim.graph.operators import length, linear
+from bertslim.graph.standard.integers import PROBABILITIES, quantized
+from bertslim.graph.standard.linear import linear
+from bertslim.graph.standard.operators import length
 from bertslim.model.configuration import LayerWidths
 
 MASKED = -30000.0
 """Added to a score that must not count: exp gives 0, and two of them still fit into fp16."""
 
 
-def attention_masks(g: GraphBuilder, windows: Collection[int | None]) -> dict[int | None, str]:
+def masks(g: GraphBuilder, windows: Collection[int | None]) -> dict[int | None, str]:
     """Write what the scores need added, (batch, 1, 1 or length, length), once for each window."""
     full = padding_mask(g)
-    masks: dict[int | None, str] = {None: full}
+    found: dict[int | None, str] = {None: full}
     for window in sorted({w for w in windows if w is not None}):
         path = f"attention_window_{window}"
-        masks[window] = g.node("Add", [full, window_mask(g, window, path)], f"{path}/add")
-    return masks
+        found[window] = g.node("Add", [full, window_mask(g, window, path)], f"{path}/add")
+    return found
 
 
 def padding_mask(g: GraphBuilder) -> str:
-    """0 for tokens, MASKED for padding: (batch, 1, 1, length)."""
+    """0 for tokens, MASKED for padding: (batch, 1, 1, length), fp32 in any graph."""
     real = g.node("Cast", ["attention_mask"], "attention_mask/real", to=FLOAT)
     # (real - 1) * -MASKED
-    absent = g.node("Sub", [real, g.constant("one", 1, np.float32)], "attention_mask/absent")
-    factor = g.constant("unmasked", -MASKED, np.float32)
+    one, factor = g.real("one", 1, wide=True), g.real("unmasked", -MASKED, wide=True)
+    absent = g.node("Sub", [real, one], "attention_mask/absent")
     added = g.node("Mul", [absent, factor], "attention_mask/added")
     return g.node("Unsqueeze", [added, g.constant("axes_1_2", [1, 2])], "attention_mask/mask")
 
@@ -45,21 +45,20 @@ def window_mask(g: GraphBuilder, window: int, path: str) -> str:
     product = g.node("Mul", [column, row], f"{path}/product")
     not_first = g.node("Cast", [product], f"{path}/not_first", to=BOOL)
     masked = g.node("And", [far, not_first], f"{path}/masked")
-    values = [g.constant("masked", MASKED, np.float32), g.constant("unchanged", 0, np.float32)]
+    values = [g.real("masked", MASKED, wide=True), g.real("unchanged", 0, wide=True)]
     return g.node("Where", [masked, *values], f"{path}/mask")
 
 
 def attention(
     g: GraphBuilder, x: str, memory: str, mask: str, widths: LayerWidths, path: str
 ) -> str:
-    """Write softmax(Q K^T / sqrt(d) + mask) V, merged and projected; no heads leave a bias.
+    """Write softmax(Q K^T / sqrt(d) + mask) V: (batch, targets, heads * head_dim).
 
     Q is made of `x` (batch, targets, hidden), K and V of `memory` (batch, length, hidden). They
     stay separate products: TensorRT and OpenVINO merge them by themselves, and a merged one loses
-    TensorRT's int8 kernels. 1 / sqrt(d) is multiplied into the query's weights.
+    TensorRT's int8 kernels. 1 / sqrt(d) is multiplied into the query's weights. Mask and softmax
+    are fp32 in any graph.
     """
-    if widths.heads == 0:
-        return g.weight(f"{path}.output.bias")
     q = linear(g, x, f"{path}.query", scale=widths.head_dim**-0.5)
     q = split_heads(g, q, widths.heads, widths, (0, 2, 1, 3), f"{path}.query")
     # K is laid out as (batch, heads, head_dim, length) at once
@@ -68,16 +67,36 @@ def attention(
     v = linear(g, memory, f"{path}.value")
     v = split_heads(g, v, widths.kv_heads, widths, (0, 2, 1, 3), f"{path}.value")
 
+    q, k = product_input(g, q, f"{path}.query", path), product_input(g, k, f"{path}.key", path)
     scores = g.node("MatMul", [q, k], f"{path}/scores")
-    masked = g.node("Add", [scores, mask], f"{path}/masked")
-    probabilities = g.node("Softmax", [masked], f"{path}/softmax", axis=-1)
+    masked = g.node("Add", [g.in_fp32(scores), mask], f"{path}/masked")
+    softmax = g.node("Softmax", [masked], f"{path}/softmax", axis=-1)
+    probabilities = g.in_floats(softmax)
+    if products_are_int8(g, path):
+        probabilities = quantized(g, probabilities, PROBABILITIES)
+    v = product_input(g, v, f"{path}.value", path)
     context = g.node("MatMul", [probabilities, v], f"{path}/context")
+    g.fusion("attention", path, [scores, masked, softmax, context])
+    if x == memory:
+        g.fusion("QKV", path, [g.gemms[f"{path}.{part}"] for part in ("query", "key", "value")])
 
     rows = g.node("Transpose", [context], f"{path}/rows", perm=(0, 2, 1, 3))
     width = widths.heads * widths.head_dim
     merged_shape = g.constant(f"merge_{width}", [0, 0, width])
-    merged = g.node("Reshape", [rows, merged_shape], f"{path}/merged")
-    return linear(g, merged, f"{path}.output")
+    return g.node("Reshape", [rows, merged_shape], f"{path}/merged")
+
+
+def products_are_int8(g: GraphBuilder, path: str) -> bool:
+    """Whether both products inside an attention compute in int8: all three ranges are known."""
+    products = g.form.quantization.products if g.form.quantization else {}
+    return all(f"{path}.{part}" in products for part in ("query", "key", "value"))
+
+
+def product_input(g: GraphBuilder, x: str, part: str, path: str) -> str:
+    """Round queries, keys or values where the products inside the attention are int8."""
+    if g.form.quantization is None or not products_are_int8(g, path):
+        return g.in_floats(x)
+    return quantized(g, x, g.form.quantization.products[part])
 
 
 def split_heads(

@@ -1,0 +1,78 @@
+"""int8 as quantise-dequantise pairs, which runtimes turn into integer products."""
+
+import numpy as np
+import numpy.typing as npt
+
+from bertslim.graph.nodes import GraphBuilder
+from bertslim.model.quantization import LEVELS, Quantization, Range
+
+LEAST_SCALE = 2.0**-20
+"""A smaller step would be lost in fp16."""
+
+PROBABILITIES = Range(0.0, 1.0)
+"""Of a softmax, whatever the data."""
+
+Floats = npt.NDArray[np.float32]
+
+
+def quantized(g: GraphBuilder, x: str, range_: Range) -> str:
+    """Round an activation to its int8 grid, symmetric, one scale; asked for again, it is done once.
+
+    x_q = clip(round(x / scale), -128, 127), x_dq = x_q * scale.
+    """
+    name = f"{x}/dequantized"
+    if g.has(name):
+        return g.in_floats(name)
+    source = g.in_fp32(x) if g.form.scales == "fp32" else g.in_floats(x)
+    scale = _scale(g, f"{x}/scale", max(range_.scale, LEAST_SCALE))
+    zero = g.constant("zero_point", 0, np.int8)
+    codes = g.node("QuantizeLinear", [source, scale, zero], f"{x}/quantized")
+    return g.in_floats(g.node("DequantizeLinear", [codes, scale, zero], name))
+
+
+def quantized_weight(g: GraphBuilder, path: str, *, scale: float, smoothing: Floats | None) -> str:
+    """Write W^T, (in, out), in int8 with a scale for every output.
+
+    With smoothing s, (in,), it is (W * s)^T.
+    """
+    weight = g.array(f"{path}.weight", transposed=True, scale=scale)  # (in, out)
+    if smoothing is not None:
+        weight = weight * smoothing[:, None]
+    return quantized_constant(g, f"{path}.weight", weight, axis=1)
+
+
+def quantized_constant(g: GraphBuilder, name: str, values: Floats, *, axis: int) -> str:
+    """Write a matrix in int8 with a scale for every index of an axis: DQ(codes).
+
+    scale = max |w| / 127 in the type that it is stored in, codes = round(w / scale).
+    """
+    other = 1 - axis
+    dtype = np.float32 if g.form.scales == "fp32" else g.floats
+    scales = np.maximum(np.abs(values).max(axis=other) / LEVELS, LEAST_SCALE).astype(dtype)
+    steps = np.expand_dims(scales.astype(np.float32), other)
+    codes = np.clip(np.rint(values / steps), -LEVELS, LEVELS)
+    inputs = [
+        g.constant(f"{name}:int8", codes, np.int8),
+        _scale(g, f"{name}:scale", scales),
+        g.constant(f"{name}:zero", np.zeros(len(scales)), np.int8),
+    ]
+    return g.in_floats(g.node("DequantizeLinear", inputs, f"{name}/dequantized", axis=axis))
+
+
+def smoothed(g: GraphBuilder, x: str, path: str, factors: Floats) -> str:
+    """Write x / s; linear layers with the same input have the same s, so it is done once."""
+    name = f"{x}/smoothed"
+    if g.has(name):
+        return name
+    inverse = g.real(f"{path}.smoothing", 1 / factors, wide=g.is_wide(x))
+    return g.node("Mul", [x, inverse], name)
+
+
+def smoothing_of(quantization: Quantization, path: str) -> Floats | None:
+    """Return a linear layer's s, (in,); None where there is none."""
+    factors = quantization.smoothing.get(path)
+    return None if factors is None else np.asarray(factors, np.float32)
+
+
+def _scale(g: GraphBuilder, name: str, value: npt.ArrayLike) -> str:
+    return g.real(name, value, wide=g.form.scales == "fp32")
