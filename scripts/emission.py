@@ -20,6 +20,8 @@ from bertslim.graph.emit import emit
 from bertslim.model.configuration import SlimBertConfig
 from bertslim.model.modeling import SlimBertForSequenceClassification, SlimBertPreTrainedModel
 
+Way = Callable[[SlimBertPreTrainedModel], onnx.ModelProto]
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
@@ -28,7 +30,7 @@ def main() -> None:
     parser.add_argument("--written-only", action="store_true", help="leave the exporter out")
     options = parser.parse_args()
     model = bert(options.layers, options.hidden)
-    ways = {"written by bertslim": emit}
+    ways: dict[str, Way] = {"written by bertslim": emit}
     if not options.written_only:
         ways["traced by torch.onnx.export (dynamo)"] = traced
     table = Table("graph", "seconds", "nodes", "MB", "max diff", box=None)
@@ -74,9 +76,7 @@ def example() -> dict[str, torch.Tensor]:
     return {"input_ids": ids, "attention_mask": mask, "token_type_ids": torch.zeros_like(ids)}
 
 
-def measured(
-    model: SlimBertPreTrainedModel, make: Callable[[SlimBertPreTrainedModel], onnx.ModelProto]
-) -> tuple[str, ...]:
+def measured(model: SlimBertPreTrainedModel, make: Way) -> tuple[str, ...]:
     begin = time.perf_counter()
     graph = make(model)
     seconds = time.perf_counter() - begin

@@ -1,7 +1,7 @@
 """A model becomes an ONNX graph, in the form that is asked for; batch and length are free."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from onnx import ModelProto
@@ -59,7 +59,7 @@ def write(model: modeling.SlimBertPreTrainedModel, form: Form = PLAIN) -> Writte
     weights = {name: t.to("cpu", torch.float32) for name, t in model.state_dict().items()}
     _refuse_too_large(weights)
     config = model.config
-    g = GraphBuilder(weights, form)
+    g = GraphBuilder(weights, _suited(form, model))
     for name in input_names(config):
         g.input(name, [heads.BATCH, heads.LENGTH])
     prefix = "" if isinstance(model, modeling.SlimBertModel) else "bert."
@@ -73,6 +73,13 @@ def input_names(config: SlimBertConfig) -> tuple[str, ...]:
     """Inputs of the graph; token types are one of them only if there are two or more."""
     names = ("input_ids", "attention_mask", "token_type_ids")
     return names if config.type_vocab_size > 1 else names[:2]
+
+
+def _suited(form: Form, model: modeling.SlimBertPreTrainedModel) -> Form:
+    """Leave the table of a masked LM in float: it is also the matrix that scores the words."""
+    if form.quantization is None or not isinstance(model, modeling.SlimBertForMaskedLM):
+        return form
+    return replace(form, quantization=replace(form.quantization, embedding=False))
 
 
 def _refuse_too_large(weights: Mapping[str, torch.Tensor]) -> None:

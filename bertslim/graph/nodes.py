@@ -7,6 +7,7 @@ import numpy.typing as npt
 import torch
 from onnx import ModelProto, TensorProto, helper
 
+from bertslim.errors import CheckpointError
 from bertslim.graph.form import PLAIN, Form
 from bertslim.store.deployment import Fusion
 
@@ -105,9 +106,13 @@ class GraphBuilder:
         return self._initializer(name, np.asarray(value, dtype))
 
     def real(self, name: str, value: npt.ArrayLike, *, wide: bool = False) -> str:
-        """Add a float constant in the graph's own type; a wide one is fp32 in an fp16 graph too."""
+        """Add a float constant in the graph's own type; a wide one is fp32 in an fp16 graph too.
+
+        Raises:
+            CheckpointError: If fp16 cannot hold it.
+        """
         if not wide or self.form.floats == "fp32":
-            return self._initializer(name, np.asarray(value, self.floats))
+            return self._initializer(name, _within(self.floats, name, value))
         self._wide.add(f"{name}:fp32")
         return self._initializer(f"{name}:fp32", np.asarray(value, np.float32))
 
@@ -159,3 +164,12 @@ class GraphBuilder:
             tensor.dims.extend(array.shape)
             tensor.raw_data = array.tobytes()
         return name
+
+
+def _within(dtype: type[np.floating], name: str, value: npt.ArrayLike) -> Array:
+    largest = float(np.abs(value).max(initial=0))
+    if largest > float(np.finfo(dtype).max):
+        raise CheckpointError(
+            f"{name} reaches {largest:.2g}, and fp16 ends at 65504", "keep that module in fp32"
+        )
+    return np.asarray(value, dtype)
