@@ -1,7 +1,7 @@
 """The runtime's own view of a graph: which kernels it runs, and what went into each."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -48,3 +48,21 @@ def _refusal(fusion: Fusion, kernels: Sequence[Kernel]) -> str:
     if not kinds:
         return "the runtime does not name its nodes"
     return f"it runs as {', '.join(f'{n} {kind}' for kind, n in sorted(kinds.items()))}"
+
+
+def count_int8(gemms: Mapping[str, str], kernels: Sequence[Kernel]) -> FusionCount:
+    """Count the products with weights that really compute in int8.
+
+    Args:
+        gemms: By the path of a linear layer, the graph's node that multiplies with its weights.
+        kernels: What the runtime executes.
+    """
+    runs_in = {node: kernel for kernel in kernels for node in kernel.nodes}
+    refused = {}
+    for path, node in gemms.items():
+        kernel = runs_in.get(node)
+        if kernel is None:
+            refused[path] = "the runtime does not name its node"
+        elif kernel.precision != "int8":
+            refused[path] = f"it runs as {kernel.kind} in {kernel.precision}"
+    return FusionCount("int8 GEMM", len(gemms) - len(refused), len(gemms), refused)

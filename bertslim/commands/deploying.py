@@ -1,0 +1,139 @@
+"""From a model and a form to a deployment: written, run once, looked into, described."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from bertslim.commands.forms import GPU_TARGETS
+from bertslim.errors import QualityError
+from bertslim.store.deployment import GRAPH, Deployment, Precision, Target, write_deployment
+
+if TYPE_CHECKING:
+    from bertslim.graph.emit import Written
+    from bertslim.graph.form import Form
+    from bertslim.model.modeling import SlimBertPreTrainedModel
+    from bertslim.runtime.agreement import Agreement
+    from bertslim.runtime.engine import Engine
+    from bertslim.runtime.kernels import Kernel
+
+SHAPE = (8, 128)
+"""Batch and length that a graph is tried and looked at with; it is free in the graph itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a graph is made for."""
+
+    target: str
+    precision: str
+    sm: str
+    """Compute capability of the GPU that TensorRT builds for, such as "75"."""
+
+
+def deploy(
+    model: "SlimBertPreTrainedModel",
+    form: "Form",
+    place: Place,
+    directory: Path,
+    details: Mapping[str, Any],
+) -> Deployment:
+    """Write a model's graph and its description into a directory.
+
+    Raises:
+        QualityError: If the graph computes something else than the model.
+        UnavailableError: If the target refuses the graph.
+    """
+    from bertslim.graph.emit import write
+
+    written = write(model, form)
+    graph = written.proto.SerializeToString()
+    kernels = _kernels(graph, place)
+    agreement = _agreement(model, graph, place)
+    if not agreement.holds:
+        raise QualityError(f"the graph for {place.target} {agreement.fault}", _cure(place))
+    deployment = Deployment(
+        target=cast("Target", place.target),
+        precision=cast("Precision", place.precision),
+        fusions=_counts(written, form, kernels),
+        difference=agreement.difference,
+        details={
+            "compared on": "onnxruntime" if place.target in GPU_TARGETS else place.target,
+            **({"sm": place.sm} if place.target in GPU_TARGETS else {}),
+            **details,
+        },
+    )
+    (directory / GRAPH).write_bytes(graph)
+    write_deployment(directory, deployment)
+    return deployment
+
+
+def engine_for(model: "SlimBertPreTrainedModel", graph: bytes, place: Place) -> "Engine":
+    """Make a graph ready to run here: on its own runtime, or on ONNX Runtime for want of a GPU."""
+    from bertslim.runtime.engine import EngineSettings, Source, build
+    from bertslim.runtime.machine import available_cores
+
+    source = Source(model, graph=lambda *_: graph)
+    settings = EngineSettings(threads=available_cores())
+    if place.target in GPU_TARGETS:
+        return build("onnxruntime", "fp32", source, settings)
+    return build(place.target, place.precision, source, settings)
+
+
+def fusion_lines(deployment: Deployment) -> list[str]:
+    """Say, a line for each kind, how many fusions happened, and what became of the others."""
+    width = max((len(count.kind) for count in deployment.fusions), default=0)
+    lines = []
+    for count in deployment.fusions:
+        lines.append(f"{count.kind.ljust(width)}  {count.happened} of {count.expected}")
+        places: dict[str, list[str]] = {}
+        for path, reason in count.refused.items():
+            places.setdefault(reason, []).append(path)
+        lines += [f"  {_few(paths)}: {reason}" for reason, paths in places.items()]
+    return lines
+
+
+def _few(paths: Sequence[str]) -> str:
+    return paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
+
+
+def _kernels(graph: bytes, place: Place) -> "Sequence[Kernel]":
+    """Ask the target what it runs; TensorRT is asked when it builds, which needs no GPU."""
+    if place.target in GPU_TARGETS:
+        from bertslim.runtime.tensorrt.building import build_ahead
+        from bertslim.runtime.tensorrt.layers import kernels_of
+
+        return kernels_of(build_ahead(graph, SHAPE, place.sm, place.target).layers)
+    from bertslim.runtime.engine import EngineSettings, kernels
+    from bertslim.runtime.machine import available_cores
+
+    return kernels(place.target, place.precision, graph, EngineSettings(available_cores()))
+
+
+def _agreement(model: "SlimBertPreTrainedModel", graph: bytes, place: Place) -> "Agreement":
+    from bertslim.model.running import run_model
+    from bertslim.runtime.agreement import compared, padded_batch
+
+    length = min(SHAPE[1], model.config.max_position_embeddings - model.config.position_offset)
+    batch = padded_batch(model.config, SHAPE[0], length, seed=0)
+    engine = engine_for(model, graph, place)
+    try:
+        return compared(place.precision, engine.run(batch), run_model(model, batch), batch)
+    finally:
+        engine.close()
+
+
+def _counts(written: "Written", form: "Form", kernels: "Sequence[Kernel]") -> Any:
+    from bertslim.runtime.kernels import count_fusions, count_int8
+
+    counts = count_fusions(written.fusions, kernels)
+    if form.quantization is None:
+        return counts
+    inside = {path: written.gemms[path] for path in form.quantization.inputs}
+    return (*counts, count_int8(inside, kernels))
+
+
+def _cure(place: Place) -> str:
+    if place.precision == "int8":
+        return "give calibration data like the real one, or more of it; try --max-drop or --smooth"
+    return "this is a bug: please report it with the checkpoint's config.json"

@@ -1,0 +1,58 @@
+"""Which form of a graph each target runs best in each precision, and why some have none."""
+
+from typing import TYPE_CHECKING
+
+from bertslim.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from bertslim.graph.form import Form
+    from bertslim.model.quantization import Quantization
+
+TARGETS = ("onnxruntime", "openvino", "tensorrt", "tensorrt-rtx")
+GPU_TARGETS = ("tensorrt", "tensorrt-rtx")
+PRECISIONS = {
+    "onnxruntime": ("fp32", "int8"),
+    "openvino": ("fp32", "bf16", "int8"),
+    "tensorrt": ("fp32", "fp16", "int8"),
+    "tensorrt-rtx": ("fp32", "fp16", "int8"),
+}
+"""What each target computes in. ONNX Runtime's CPU kernels know fp32 and int8 alone."""
+
+
+def form_for(
+    target: str,
+    precision: str,
+    quantization: "Quantization | None" = None,
+    *,
+    dynamic: bool = False,
+    islands: frozenset[str] = frozenset(),
+) -> "Form":
+    """Return the form that a target runs best.
+
+    Args:
+        target: One of `TARGETS`.
+        precision: One of the target's `PRECISIONS`.
+        quantization: Of int8.
+        dynamic: int8 with ranges that ONNX Runtime measures at run time.
+        islands: Modules that stay fp32 in fp16.
+
+    Raises:
+        UnavailableError: If the target has no such precision, or int8 is asked for without ranges.
+    """
+    from bertslim.graph.form import Form
+
+    if precision not in PRECISIONS[target]:
+        known = ", ".join(PRECISIONS[target])
+        raise UnavailableError(f"{target} has no {precision}", f"it has: {known}")
+    if precision == "int8" and quantization is None:
+        raise UnavailableError(
+            "int8 needs the ranges of the activations", "bertslim quantize measures them"
+        )
+    half = target in GPU_TARGETS and precision != "fp32"
+    return Form(
+        dialect="onnxruntime" if target == "onnxruntime" else "standard",
+        floats="fp16" if half else "fp32",
+        quantization=quantization if precision == "int8" else None,
+        dynamic=dynamic,
+        islands=islands,
+    )
