@@ -13,6 +13,7 @@ from bertslim.commands import (
     evaluate,
     export,
     finetune,
+    fuse,
     inspect,
     prune_heads,
 )
@@ -33,7 +34,7 @@ app = typer.Typer(
         "  bertslim prune-heads models/sst2 --task sst2.toml --remove 0.4 | bertslim inspect -"
     ),
 )
-for module in (finetune, evaluate, prune_heads, bench, inspect, export):
+for module in (finetune, evaluate, prune_heads, fuse, bench, inspect, export):
     module.register(app)
 
 

@@ -93,6 +93,17 @@ def fusion_lines(deployment: Deployment) -> list[str]:
     return lines
 
 
+def deployment_report(deployment: Deployment) -> dict[str, Any]:
+    """Return what the step's record says of a deployment."""
+    counts = {c.kind: {"happened": c.happened, "expected": c.expected} for c in deployment.fusions}
+    return {
+        "target": deployment.target,
+        "precision": deployment.precision,
+        "difference": deployment.difference,
+        "fusions": counts,
+    }
+
+
 def _few(paths: Sequence[str]) -> str:
     return paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
 

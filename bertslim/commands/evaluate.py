@@ -19,13 +19,15 @@ from bertslim.commands.step import read_source
 from bertslim.console import reserved_stdout
 from bertslim.errors import SettingsError
 from bertslim.store.checkpoint import Checkpoint, open_checkpoint
+from bertslim.store.deployment import GRAPH, Deployment, read_deployment
 from bertslim.train.task import Task, load_task
 
 if TYPE_CHECKING:
     from bertslim.model.modeling import SlimBertPreTrainedModel
+    from bertslim.runtime.engine import Engine
     from bertslim.train.prediction import Run, Score
 
-Runtime = Literal["torch", "onnxruntime", "openvino"]
+Runtime = Literal["torch", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"]
 
 
 def register(app: typer.Typer) -> None:
@@ -45,8 +47,12 @@ def evaluate(
     model: Model,
     task: TaskFile,
     runtime: Annotated[
-        Runtime, typer.Option("--runtime", help="What computes the outputs.")
-    ] = "torch",
+        Runtime | None,
+        typer.Option(
+            "--runtime",
+            help="What computes the outputs; by default what the graph is for, or torch.",
+        ),
+    ] = None,
     batch_size: Annotated[
         int, typer.Option("--batch-size", min=1, help="Examples per call; changes the speed only.")
     ] = 32,
@@ -56,16 +62,31 @@ def evaluate(
 ) -> None:
     """Score a checkpoint on a task's validation data.
 
-    The 95 % interval is a percentile bootstrap over examples. Every runtime computes in fp32.
+    The 95 % interval is a percentile bootstrap over examples. What `fuse` or `quantize` made is
+    scored as the graph that it is, on the runtime that it is for; everything else in fp32. With
+    --runtime torch it is the weights that are scored, also of a graph.
     """
-    if device == "cuda" and runtime != "torch":
-        raise SettingsError(f"--device cuda: {runtime} runs on the CPU here", "leave it out")
     described = load_task(task)
     checkpoint = open_checkpoint(read_source(model))
+    deployment = read_deployment(checkpoint.path)
+    chosen = runtime or (deployment.target if deployment else "torch")
+    _refuse_what_cannot_be(deployment, chosen, device)
     with reserved_stdout():
-        score = _evaluate(checkpoint, described, runtime, batch_size, device)
-    found = {"path": str(checkpoint.path), "task": described.name, "runtime": runtime}
+        score = _evaluate(checkpoint, described, deployment, chosen, batch_size, device)
+    precision = deployment.precision if deployment and chosen != "torch" else "fp32"
+    found = {"path": str(checkpoint.path), "task": described.name}
+    found |= {"runtime": chosen, "precision": precision}
     typer.echo(json.dumps({**found, **asdict(score)}) if report.json else score_table(score))
+
+
+def _refuse_what_cannot_be(deployment: Deployment | None, runtime: str, device: Device) -> None:
+    if device == "cuda" and runtime in ("onnxruntime", "openvino"):
+        raise SettingsError(f"--device cuda: {runtime} runs on the CPU here", "leave it out")
+    if deployment and runtime not in ("torch", deployment.target):
+        raise SettingsError(
+            f"--runtime {runtime}: this graph was made for {deployment.target}",
+            f"take --runtime {deployment.target}, or torch for the weights",
+        )
 
 
 def score_table(score: "Score") -> str:
@@ -76,26 +97,48 @@ def score_table(score: "Score") -> str:
 
 
 def _evaluate(
-    checkpoint: Checkpoint, task: Task, runtime: Runtime, batch_size: int, device: Device
+    checkpoint: Checkpoint,
+    task: Task,
+    deployment: Deployment | None,
+    runtime: Runtime,
+    batch_size: int,
+    device: Device,
 ) -> "Score":
     from bertslim.model.loading import load_model
     from bertslim.train.examples import load_tokenizer, read_examples, score_run
 
     model = load_model(checkpoint)
     examples = read_examples(task, "validation", model, load_tokenizer(checkpoint.path))
-    return score_run(_run(model, runtime, device), examples, batch_size=batch_size)
-
-
-def _run(model: "SlimBertPreTrainedModel", runtime: Runtime, device: Device) -> "Run":
     if runtime == "torch":
-        from bertslim.model.running import run_model
-        from bertslim.train.precision import choose_device, placed
+        return score_run(_on_torch(model, device), examples, batch_size=batch_size)
+    engine = _engine(checkpoint, model, deployment, runtime)
+    try:
+        return score_run(engine.run, examples, batch_size=batch_size)
+    finally:
+        engine.close()
 
-        return partial(run_model, placed(model, choose_device(device)))
+
+def _on_torch(model: "SlimBertPreTrainedModel", device: Device) -> "Run":
+    from bertslim.model.running import run_model
+    from bertslim.train.precision import choose_device, placed
+
+    return partial(run_model, placed(model, choose_device(device)))
+
+
+def _engine(
+    checkpoint: Checkpoint,
+    model: "SlimBertPreTrainedModel",
+    deployment: Deployment | None,
+    runtime: Runtime,
+) -> "Engine":
+    """Build the graph that lies in the checkpoint, or one in fp32."""
+    from bertslim.commands.forms import form_for
     from bertslim.graph.emit import emit
     from bertslim.runtime.engine import EngineSettings, Source, build
     from bertslim.runtime.machine import available_cores
 
-    source = Source(model, graph=lambda *_: emit(model).SerializeToString())
-    engine = build(runtime, "fp32", source, EngineSettings(threads=available_cores()))
-    return engine.run
+    precision = deployment.precision if deployment else "fp32"
+    stored = (checkpoint.path / GRAPH).read_bytes() if deployment else None
+    graph = stored or emit(model, form_for(runtime, precision)).SerializeToString()
+    source = Source(model, graph=lambda *_: graph)
+    return build(runtime, precision, source, EngineSettings(threads=available_cores()))

@@ -1,6 +1,8 @@
 """Which form of a graph each target runs best in each precision, and why some have none."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
 
 from bertslim.errors import UnavailableError
 
@@ -17,6 +19,20 @@ PRECISIONS = {
     "tensorrt-rtx": ("fp32", "fp16", "int8"),
 }
 """What each target computes in. ONNX Runtime's CPU kernels know fp32 and int8 alone."""
+
+TargetName = Annotated[
+    Literal["onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"],
+    typer.Option("--target", help="The runtime that the graph is for.", show_default=False),
+]
+Sm = Annotated[
+    str,
+    typer.Option(
+        "--sm",
+        metavar="NUMBER",
+        help="Compute capability that TensorRT-RTX builds for: 75 is Turing, 80 and 86 Ampere.",
+        show_default=False,
+    ),
+]
 
 
 def form_for(

@@ -4,6 +4,7 @@ import json
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ from bertslim.commands.options import Model, ReportOptions, command
 from bertslim.commands.step import read_source
 from bertslim.console import reserved_stdout
 from bertslim.store.checkpoint import Checkpoint, open_checkpoint
+from bertslim.store.deployment import GRAPH, read_deployment
 from bertslim.store.provenance import lineage_of
 
 if TYPE_CHECKING:
@@ -84,6 +86,7 @@ def describe(checkpoint: Checkpoint, lengths: list[int]) -> dict[str, Any]:
         },
         "flops": {str(n): flops(config, n) for n in lengths},
         "bytes": checkpoint.size_in_bytes(),
+        "graph": _graph(checkpoint.path),
         "lineage": [_ancestor(step) for step in lineage_of(checkpoint.path)],
     }
 
@@ -109,9 +112,9 @@ def picture(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"FLOPs        {count / 1e9:.2f} G for {length} tokens"
     yield f"weights      {found['bytes'] / 1e6:.1f} MB"
     yield f"positions    {found['positions']}; hidden size {found['hidden_size']}"
+    yield from _graph_lines(found["graph"])
     for number, step in enumerate(found["lineage"]):
-        text = f"{'made by' if number == 0 else 'then':<12} {_line(step)}"
-        yield textwrap.fill(text, 80, subsequent_indent=" " * 13, break_on_hyphens=False)
+        yield _folded("made by" if number == 0 else "then", _line(step))
 
 
 def _layers(found: Mapping[str, Any]) -> Iterator[str]:
@@ -123,6 +126,29 @@ def _layers(found: Mapping[str, Any]) -> Iterator[str]:
         row = f"{'■' * there}{'·' * (heads - there)} {there:>2}/{heads:<2}"
         bar = f"{'■' * round(FFN_BAR * ffn / widest):<{FFN_BAR}} {ffn:>5}"
         yield f"{number:>5}  {row:<{heads + 8}} {bar}{_extras(layer)}".rstrip()
+
+
+def _graph(path: Path) -> dict[str, Any] | None:
+    """Describe the graph that lies in a checkpoint; None where there is none."""
+    deployment = read_deployment(path)
+    if deployment is None:
+        return None
+    return {**asdict(deployment), "bytes": (path / GRAPH).stat().st_size}
+
+
+def _graph_lines(graph: Mapping[str, Any] | None) -> Iterator[str]:
+    if graph is None:
+        return
+    yield f"graph        {graph['precision']} for {graph['target']}, {graph['bytes'] / 1e6:.1f} MB"
+    kinds = (f"{c['kind']} {c['happened']} of {c['expected']}" for c in graph["fusions"])
+    yield _folded("fused", "; ".join(kinds))
+    if left := graph["details"].get("exceptions"):
+        yield _folded("left alone", "; ".join(f"{path} ({why})" for path, why in left.items()))
+
+
+def _folded(title: str, text: str) -> str:
+    lines = f"{title:<12} {text}"
+    return textwrap.fill(lines, 80, subsequent_indent=" " * 13, break_on_hyphens=False)
 
 
 def _extras(layer: Mapping[str, Any]) -> str:
