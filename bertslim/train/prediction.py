@@ -73,7 +73,7 @@ def score(
     """
     if masking is not None:
         batch_size = min(batch_size, VOCABULARY_WIDE_ROWS)
-    batches = _batches(encoded, batch_size, masking)
+    batches = row_batches(encoded, batch_size, masking, "evaluating")
     outputs = row_outputs(run, batches, pad_token_id)
     outcomes = OUTCOMES[task.kind](outputs, data, task, labels)
     functions = metrics_of(task.kind, task.metric, len(labels))
@@ -104,6 +104,18 @@ def row_outputs(run: Run, batches: Iterator[list[Row]], pad_token_id: int) -> Ro
             yield row, {name: values[place] for name, values in outputs.items()}
 
 
+def row_batches(
+    encoded: Dataset, batch_size: int, masking: Masking | None, description: str
+) -> Iterator[list[Row]]:
+    """Yield all rows in batches of near-equal length, masked by their number; show progress."""
+    ids = encoded.select_columns("input_ids").with_format("arrow")[:]["input_ids"]
+    lengths = pyarrow.compute.list_value_length(ids).to_pylist()
+    buckets = length_buckets(lengths, batch_size, seed=0, epoch=0)
+    for bucket in track(buckets, description):
+        rows = rows_at(encoded, bucket)
+        yield rows if masking is None else [mask_by_number(row, masking) for row in rows]
+
+
 def confidence_interval(
     metric: Metric, outcomes: Outcomes, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> tuple[float, float]:
@@ -116,12 +128,3 @@ def confidence_interval(
         values.append(metric(*(column[drawn] for column in outcomes)))
     low, high = np.percentile(values, [2.5, 97.5])
     return float(low), float(high)
-
-
-def _batches(encoded: Dataset, batch_size: int, masking: Masking | None) -> Iterator[list[Row]]:
-    ids = encoded.select_columns("input_ids").with_format("arrow")[:]["input_ids"]
-    lengths = pyarrow.compute.list_value_length(ids).to_pylist()
-    buckets = length_buckets(lengths, batch_size, seed=0, epoch=0)
-    for bucket in track(buckets, "evaluating"):
-        rows = rows_at(encoded, bucket)
-        yield rows if masking is None else [mask_by_number(row, masking) for row in rows]

@@ -1,0 +1,99 @@
+"""Post-training quantization: which ranges int8 needs, found by running the model on real text."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from bertslim.errors import CheckpointError
+from bertslim.methods.quantize.histogram import Histogram
+from bertslim.methods.quantize.observe import Rows, See, observe
+from bertslim.methods.quantize.thresholds import Calibration
+from bertslim.model.configuration import layer_widths
+from bertslim.model.modeling import SlimBertForMaskedLM, SlimBertPreTrainedModel
+from bertslim.model.quantization import Quantization, Range
+
+Histograms = defaultdict[str, Histogram]
+"""By the path of a linear layer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quantize:
+    """Settings of `quantize`.
+
+    Attributes:
+        calibration: How ranges are chosen.
+        products: Whether the products inside the attentions compute in int8 as well.
+    """
+
+    calibration: Calibration
+    products: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationReport:
+    """What was seen.
+
+    Attributes:
+        examples: Rows.
+        peaks: By the paths of `Quantization.inputs`, the largest magnitude before clipping.
+    """
+
+    examples: int
+    peaks: Mapping[str, float]
+
+
+def quantize(
+    model: SlimBertPreTrainedModel, settings: Quantize, rows: Rows
+) -> tuple[Quantization, CalibrationReport]:
+    """Calibrate a model: find the ranges of all that will be int8.
+
+    Args:
+        model: It is left as it is.
+        settings: How.
+        rows: What is typical for what the model will read.
+
+    Raises:
+        CheckpointError: If the model computes what is not a finite number.
+    """
+    inputs: Histograms = defaultdict(Histogram)
+    outputs: Histograms = defaultdict(Histogram)
+    see_output = counting(outputs) if settings.products else None
+    leaders = observe(model, rows, counting(inputs), see_output)
+    ranges = {leader: settings.calibration.range_of(h) for leader, h in inputs.items()}
+    products = {path: settings.calibration.range_of(h) for path, h in outputs.items()}
+    quantization = Quantization(
+        inputs={path: ranges[leader] for path, leader in leaders.items()},
+        products={path: scaled_query(model, path, found) for path, found in products.items()},
+        # the decoder of a masked language model is the same table, and needs it in float
+        embedding=not isinstance(model, SlimBertForMaskedLM),
+    )
+    peaks = {path: inputs[leader].peak for path, leader in leaders.items()}
+    return quantization, CalibrationReport(len(rows.encoded), peaks)
+
+
+def counting(histograms: Histograms) -> See:
+    """Return what adds the values that it is shown to the histogram of their path.
+
+    It raises a CheckpointError if one of them is not a finite number.
+    """
+
+    def add(path: str, x: Tensor) -> None:
+        try:
+            histograms[path].add(x)
+        except OverflowError as error:
+            raise CheckpointError(
+                f"the model breaks down on these rows: at {path} there are {error}",
+                "its weights are damaged: bertslim evaluate shows how good it still is",
+            ) from error
+
+    return add
+
+
+def scaled_query(model: SlimBertPreTrainedModel, path: str, found: Range) -> Range:
+    """Return the range of Q / sqrt(d): where graphs divide, in the query's weights; others stay."""
+    if not path.endswith(".query"):
+        return found
+    factor = layer_widths(model.config)[0].head_dim ** -0.5
+    return Range(found.low * factor, found.high * factor)

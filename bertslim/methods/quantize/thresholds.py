@@ -1,0 +1,140 @@
+"""From a histogram to the magnitude above which int8 clips, and to the range that is left."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from bertslim.errors import SettingsError
+from bertslim.methods.quantize.histogram import BINS, SMALLEST, Histogram
+from bertslim.model.quantization import LEVELS, Range
+
+KL_BINS, KL_LEVELS = 2048, 128
+"""Of Migacz's search: bins up to the largest magnitude, and levels of int8."""
+
+TIE = 1e-9
+"""Divergences that differ by no more are equal."""
+
+MSE_CANDIDATES, MSE_OCTAVES = 128, 8
+"""Thresholds that `mse` tries: so many, at equal ratios, from the peak down to a 2^8th of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How a range is chosen.
+
+    Attributes:
+        method: `entropy` (Migacz 2017), `percentile`, `mse`, or `minmax`, which clips nothing.
+        percentile: How many values of a hundred `percentile` leaves as they are.
+    """
+
+    method: Literal["entropy", "percentile", "mse", "minmax"]
+    percentile: float = 99.99
+
+    def __post_init__(self) -> None:
+        if not 0 < self.percentile <= 100:
+            raise SettingsError(
+                f"--percentile {self.percentile} leaves nothing to calibrate on",
+                "it lies above 0 and up to 100; 99.99 is usual",
+            )
+
+    def range_of(self, histogram: Histogram) -> Range:
+        """Return where the values lie once |x| is clipped to the threshold; 0 is inside."""
+        t = self.threshold(histogram)
+        low = min(max(histogram.low, -t), 0.0)
+        high = max(min(histogram.high, t), 0.0)
+        # all zeros have every range; a scale of 0 is none
+        return Range(low, high if max(-low, high) >= SMALLEST else SMALLEST)
+
+    def threshold(self, histogram: Histogram) -> float:
+        """Return T, so that |x| <= T is what int8 shows; at most the peak."""
+        rules: Mapping[str, Callable[[Histogram], float]] = {
+            "entropy": entropy_threshold,
+            "percentile": lambda histogram: percentile_threshold(histogram, self.percentile),
+            "mse": mse_threshold,
+            "minmax": lambda histogram: histogram.peak,
+        }
+        return min(rules[self.method](histogram), histogram.peak)
+
+
+def entropy_threshold(histogram: Histogram) -> float:
+    """Return T = (m + 1/2) w, where the first m bins lose least when they become 128 levels.
+
+    The slides' histogram has 2048 bins of width w = max |x| / 2048.
+    """
+    if histogram.peak == 0:
+        return 0.0
+    d = divergences(slide_bins(histogram))
+    # of few values, one alone may look like all of them: what is clipped in vain is not clipped
+    m = KL_LEVELS + int((d <= d.min() + TIE).nonzero().max())
+    return (m + 0.5) * histogram.peak / KL_BINS
+
+
+def slide_bins(histogram: Histogram) -> Tensor:
+    """Divide the magnitudes into bins from 0 to the largest of them: (2048,), int64."""
+    middles = torch.arange(BINS, dtype=torch.float64) + 0.5
+    places = middles * (histogram.limit / BINS) / (histogram.peak / KL_BINS)
+    counts = torch.zeros(KL_BINS, dtype=torch.int64)
+    return counts.index_add_(0, places.long().clamp_(max=KL_BINS - 1), histogram.counts)
+
+
+def divergences(h: Tensor) -> Tensor:
+    """Return D_i for clipping after i = 128 ... 2048 bins (Migacz 2017); the last clips nothing.
+
+    P is h[:i], with all that is clipped in its last bin. Q is h[:i] without it, summed up in 128
+    equal groups, each spread evenly over those of its bins that are not empty in P. Both are
+    normalised, and nothing is smoothed: D_i is infinite where Q is 0 and P is not.
+
+    Args:
+        h: (bins,), counts.
+    """
+    h = h.double()
+    i = torch.arange(KL_LEVELS, len(h) + 1)  # (candidates,)
+    total, kept = _sums(h), _sums(h > 0)  # (bins + 1,)
+    clipped = total[-1] - total[i]  # (candidates,)
+    # bin b is in group g = floor(128 b / i), which therefore begins at b = ceil(g i / 128)
+    g = torch.arange(KL_LEVELS + 1)
+    begins = (g * i[:, None] + KL_LEVELS - 1).div(KL_LEVELS, rounding_mode="floor")
+    q = total[begins].diff()  # (candidates, 128), of each group
+    p = q.clone()
+    p[:, -1] += clipped
+    filled = kept[begins].diff()
+    filled[:, -1] += (clipped > 0) & (h[i - 1] == 0)
+
+    # N D = sum_b P_b log P_b - N log N - sum_g P_g log(Q_g / filled_g) + N log sum(Q)
+    n, sum_q = total[-1], total[i]
+    p_log_p = _sums(torch.xlogy(h, h))[i - 1] + torch.xlogy(h[i - 1] + clipped, h[i - 1] + clipped)
+    p_log_q = torch.xlogy(p, q / filled.clamp(min=1)).sum(dim=1)
+    d = p_log_p - torch.xlogy(n, n) - p_log_q + n * sum_q.log()
+    return torch.where(sum_q > 0, d / n, torch.inf)
+
+
+def percentile_threshold(histogram: Histogram, percentile: float) -> float:
+    """Return the upper end of the bin that holds the percentile of |x|."""
+    total = histogram.counts.cumsum(0)
+    place = torch.searchsorted(total, total[-1] * (percentile / 100))
+    return (int(place) + 1) * histogram.limit / BINS
+
+
+def mse_threshold(histogram: Histogram) -> float:
+    """Return the T of least expected squared error, of clipping and of rounding."""
+    filled = histogram.counts.nonzero().squeeze(1)
+    x = (filled.double() + 0.5) * (histogram.limit / BINS)  # (filled bins,)
+    weight = histogram.counts[filled].double()
+    ratio = 2 ** (-MSE_OCTAVES / MSE_CANDIDATES)
+    candidates = [histogram.peak * ratio**k for k in range(MSE_CANDIDATES)]
+    return min(candidates, key=lambda t: float(weight @ _squared_error(x, t)))
+
+
+def _squared_error(x: Tensor, t: float) -> Tensor:
+    """(x - s clip(round(x / s), 127))^2, s = t / 127."""
+    s = t / LEVELS
+    return (x - (x / s).round_().clamp_(max=LEVELS).mul_(s)).square_()
+
+
+def _sums(counts: Tensor) -> Tensor:
+    """Return the sums over the first 0, 1, 2 ... elements: (n + 1,), float64."""
+    sums: Tensor = torch.nn.functional.pad(counts.double().cumsum(0), (1, 0))
+    return sums
