@@ -21,6 +21,7 @@ from bertslim.train.readers import (
     read_split,
     sorted_labels,
 )
+from bertslim.train.splits import hold_out
 from bertslim.train.task import Split, Task
 
 LABELLED = tuple(LABEL_ROLES)
@@ -115,17 +116,45 @@ def read_examples(
     Raises:
         DataError: If the model has a head of another kind, or the data is not as the task says.
     """
+    task = _suited(task, model)
+    return prepare(_drawn(read_split(task, split), sample), task, model, tokenizer)
+
+
+def read_tuning(
+    task: Task,
+    model: SlimBertPreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    sample: Sample,
+) -> tuple[Examples, Examples]:
+    """Read a sample of the training data, and the slice of it that `finetune` does not train on.
+
+    What is tuned by a metric is tuned on the slice: a model knows the rest by heart, and the
+    validation data is for reporting. The seed has to be that of the training.
+
+    Raises:
+        DataError: As `read_examples`, or if there are too few rows to hold some out.
+    """
+    task = _suited(task, model)
+    learnt, held_out = hold_out(read_split(task, "train"), sample.seed)
+    rows = (_drawn(learnt, sample), held_out)
+    drawn, tuning = (prepare(data, task, model, tokenizer) for data in rows)
+    return drawn, tuning
+
+
+def _suited(task: Task, model: SlimBertPreTrainedModel) -> Task:
+    """Return the task with its labels in order, if the model has a head for it."""
     if (kind := model_kind(model)) != task.kind:
         raise DataError(
             f"task {task.name} is {task.kind}, but the model's head is for {kind or 'nothing'}",
             f"bertslim finetune MODEL --task {task.name}.toml gives it such a head",
         )
-    if task.kind in LABELLED:
-        task = replace(task, labels=_ordered_labels(task, model))
-    data = read_split(task, split)
-    if sample is not None and sample.size < len(data):
-        data = data.shuffle(seed=sample.seed).select(range(sample.size))
-    return prepare(data, task, model, tokenizer)
+    return replace(task, labels=_ordered_labels(task, model)) if task.kind in LABELLED else task
+
+
+def _drawn(data: Dataset, sample: Sample | None) -> Dataset:
+    if sample is None or sample.size >= len(data):
+        return data
+    return data.shuffle(seed=sample.seed).select(range(sample.size))
 
 
 def model_labels(model: SlimBertPreTrainedModel) -> tuple[str, ...]:

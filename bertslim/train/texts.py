@@ -1,0 +1,56 @@
+"""Texts without a task: what a model is calibrated on where nothing is known of its data."""
+
+from pathlib import Path
+
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+
+from bertslim.errors import DataError
+from bertslim.model.modeling import SlimBertPreTrainedModel
+from bertslim.train.encoding import encode
+from bertslim.train.examples import Sample
+from bertslim.train.readers import read_unlabelled
+from bertslim.train.task import Layout, Task
+
+LONGEST = 128
+"""Tokens that a text is cut to."""
+
+
+def read_texts(
+    path: Path, model: SlimBertPreTrainedModel, tokenizer: PreTrainedTokenizerBase, sample: Sample
+) -> Dataset:
+    """Read a sample of the texts in a file, encoded: a line each, or a column `text`.
+
+    Raises:
+        DataError: If the file cannot be read, or holds no text.
+    """
+    config = model.config
+    positions = config.max_position_embeddings - config.position_offset
+    task = _pool(path, min(LONGEST, positions))
+    data = read_unlabelled(task, [path])
+    if len(data) == 0:
+        raise DataError(f"{path} holds no text", "give a file with a text on every line")
+    chosen = data.shuffle(seed=sample.seed).select(range(min(sample.size, len(data))))
+    types = config.type_vocab_size > 1
+    return encode(chosen, task, tokenizer, (), positions=positions, token_types=types)
+
+
+def _pool(path: Path, max_length: int) -> Task:
+    return Task(
+        name=path.stem,
+        kind="text-classification",
+        metric="",
+        max_length=max_length,
+        labels=(),
+        train=(path,),
+        validation=(),
+        hub=None,
+        layout=Layout(
+            format="", encoding="utf-8", header=(), quoting=None, pattern="", token_prefix=""
+        ),
+        columns={"text": "text"},
+        stride=0,
+        max_answer_length=0,
+        null_threshold=None,
+        mask_probability=0.0,
+    )
