@@ -4,7 +4,21 @@ from pathlib import Path
 
 import pytest
 
+from bertslim.errors import UnavailableError
+from bertslim.runtime.tensorrt.driver import find_device
 from tests.tiny import save_tiny_bert, write_sentence_task
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip, and say why, what needs an NVIDIA GPU, or what needs that there is none."""
+    try:
+        device = find_device().name
+    except UnavailableError as error:
+        if item.get_closest_marker("gpu"):
+            pytest.skip(str(error))
+    else:
+        if item.get_closest_marker("no_gpu"):
+            pytest.skip(f"there is a GPU: {device}")
 
 
 @pytest.fixture(scope="session")

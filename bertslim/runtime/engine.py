@@ -4,12 +4,14 @@ import importlib
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from bertslim.errors import SettingsError, UnavailableError
+from bertslim.runtime.tensorrt.driver import find_device
 
 if TYPE_CHECKING:
     from bertslim.model.modeling import SlimBertPreTrainedModel
@@ -42,6 +44,12 @@ class EngineSettings:
 
     threads: int
     """CPU threads for one batch."""
+    shapes: tuple[tuple[int, int], ...] = ()
+    """(batch, length) that will be run; engines of one shape are built for these at once."""
+    sm: str = ""
+    """Compute capability to build for, such as "75"; empty: that of the GPU in this machine."""
+    engines: Path | None = None
+    """Directory that keeps engines which take long to build; None: they are built every time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +66,41 @@ class Source:
 class Runtime:
     """One runtime that bertslim knows."""
 
+    package: str
+    """What Python imports it as."""
     module: str
     """Where its engine is written, as the function `build(source, precision, settings)`."""
     precisions: tuple[str, ...]
     install: str
     """The command that installs it."""
+    gpu: bool = False
+    """Whether it runs on a CUDA device, otherwise on the CPU."""
 
 
-# by the name of the package
 RUNTIMES: Mapping[str, Runtime] = {
-    "torch": Runtime("bertslim.runtime.torch_", ("fp32", "bf16"), "pip install torch"),
-    "onnxruntime": Runtime("bertslim.runtime.onnxruntime_", ("fp32",), "pip install onnxruntime"),
+    "torch": Runtime("torch", "bertslim.runtime.torch_", ("fp32", "bf16"), "pip install torch"),
+    "onnxruntime": Runtime(
+        "onnxruntime", "bertslim.runtime.onnxruntime_", ("fp32",), "pip install onnxruntime"
+    ),
     "openvino": Runtime(
-        "bertslim.runtime.openvino_", ("fp32", "bf16"), "pip install 'bertslim[openvino]'"
+        "openvino",
+        "bertslim.runtime.openvino_",
+        ("fp32", "bf16"),
+        "pip install 'bertslim[openvino]'",
+    ),
+    "tensorrt": Runtime(
+        "tensorrt",
+        "bertslim.runtime.tensorrt_",
+        ("fp32", "fp16", "int8"),
+        "pip install 'bertslim[tensorrt]'",
+        gpu=True,
+    ),
+    "tensorrt-rtx": Runtime(
+        "tensorrt_rtx",
+        "bertslim.runtime.tensorrt_rtx_",
+        ("fp32", "fp16", "int8"),
+        "pip install 'bertslim[tensorrt-rtx]'",
+        gpu=True,
     ),
 }
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
@@ -96,7 +126,22 @@ def check_names(runtimes: tuple[str, ...], precisions: tuple[str, ...]) -> None:
 
 def installed_runtimes() -> tuple[str, ...]:
     """Name the runtimes whose packages are there, without importing them."""
-    return tuple(name for name in RUNTIMES if importlib.util.find_spec(name))
+    return tuple(name for name, runtime in RUNTIMES.items() if _is_there(runtime.package))
+
+
+def usual_runtimes() -> tuple[str, ...]:
+    """Name the runtimes that this machine has the hardware for, installed or not."""
+    try:
+        find_device()
+    except UnavailableError:
+        return tuple(name for name, runtime in RUNTIMES.items() if not runtime.gpu)
+    return tuple(RUNTIMES)
+
+
+def _is_there(package: str) -> bool:
+    """Whether a package is installed; a folder that other packages left behind has no origin."""
+    spec = importlib.util.find_spec(package)
+    return spec is not None and spec.origin is not None
 
 
 def build(runtime: str, precision: str, source: Source, settings: EngineSettings) -> Engine:
@@ -110,7 +155,7 @@ def build(runtime: str, precision: str, source: Source, settings: EngineSettings
     check_names((runtime,), (precision,))
     if precision not in RUNTIMES[runtime].precisions:
         known = ", ".join(RUNTIMES[runtime].precisions)
-        raise UnavailableError(f"{runtime} has no {precision} on a CPU", f"it has: {known}")
+        raise UnavailableError(f"{runtime} has no {precision}", f"it has: {known}")
     engine: Engine = _load(runtime).build(source, precision, settings)
     return engine
 

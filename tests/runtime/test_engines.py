@@ -1,6 +1,7 @@
 """Every runtime computes the same; what a machine lacks is said and never replaced."""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,9 +19,11 @@ from bertslim.runtime.engine import (
     build,
     check_names,
     installed_runtimes,
+    usual_runtimes,
 )
 
 SETTINGS = EngineSettings(threads=1)
+ON_CPU = [name for name, runtime in RUNTIMES.items() if not runtime.gpu]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +43,7 @@ def source() -> Source:
     return Source(model, graph=lambda *_: emit(model).SerializeToString())
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("runtime", ON_CPU)
 def test_engines_agree_and_remember_no_batch(runtime: str, source: Source) -> None:
     engine = build(runtime, "fp32", source, SETTINGS)
     reference = build("torch", "fp32", source, SETTINGS)
@@ -53,7 +56,7 @@ def test_engines_agree_and_remember_no_batch(runtime: str, source: Source) -> No
     engine.close()
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("runtime", ON_CPU)
 def test_token_types_are_zero_unless_given(runtime: str, source: Source) -> None:
     engine = build(runtime, "fp32", source, SETTINGS)
     batch = agreement.full_batch(source.model.config, 2, 5, seed=0)
@@ -70,7 +73,7 @@ def test_threads_are_what_was_asked_for(source: Source) -> None:
 def test_unknown_names_are_refused_with_the_known_ones() -> None:
     with pytest.raises(SettingsError, match="--runtime foo is unknown") as caught:
         check_names(("torch", "foo"), ("fp32",))
-    assert caught.value.hint == "known: torch, onnxruntime, openvino"
+    assert caught.value.hint == "known: torch, onnxruntime, openvino, tensorrt, tensorrt-rtx"
     with pytest.raises(SettingsError, match="--precision int3 is unknown"):
         check_names(("torch",), ("int3",))
 
@@ -113,6 +116,19 @@ def test_a_missing_package_names_the_command_that_installs_it(
 def test_installed_runtimes_are_those_whose_packages_are_there(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert installed_runtimes() == ("torch", "onnxruntime", "openvino")
+    assert installed_runtimes()[:3] == ("torch", "onnxruntime", "openvino")
     monkeypatch.setitem(sys.modules, "openvino", None)
-    assert installed_runtimes() == ("torch", "onnxruntime")
+    assert "openvino" not in installed_runtimes()
+
+
+def test_a_folder_that_stubs_left_behind_is_no_runtime(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tensorrt").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "tensorrt" not in installed_runtimes()
+
+
+@pytest.mark.no_gpu
+def test_without_a_gpu_only_what_runs_on_the_cpu_is_usual() -> None:
+    assert usual_runtimes() == ("torch", "onnxruntime", "openvino")

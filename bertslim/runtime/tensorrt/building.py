@@ -63,12 +63,12 @@ def build_ahead(graph: bytes, shape: Shape, sm: str, runtime: str = RTX) -> Buil
 def build(flavour: Flavour, graph: bytes, shape: Shape, sm: str) -> Built:
     """Build with a TensorRT that is loaded; see `build_ahead`."""
     log: list[Line] = []
-    recorder = _recorder(flavour, log)
-    builder = _builder(flavour, recorder)
+    logger = recorder(flavour, log)
+    builder = _builder(flavour, logger)
     strongly_typed = 1 << int(flavour.module.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     network = builder.create_network(strongly_typed)
     # the parser reads the graph's weights in place, so `graph` has to live as long as the network
-    _parse(flavour, network, graph, recorder)
+    _parse(flavour, network, graph, logger)
     config = _config(flavour, builder, sm)
     config.add_optimization_profile(_profile(builder, network, shape))
     begin = time.perf_counter()
@@ -95,7 +95,7 @@ def known_targets(flavour: Flavour) -> tuple[str, ...]:
     return tuple(name.removeprefix("SM") for name in names if name.startswith("SM"))
 
 
-def _recorder(flavour: Flavour, log: list[Line]) -> Any:
+def recorder(flavour: Flavour, log: list[Line]) -> Any:
     """Make a logger that keeps everything: the list of layers is a message of the log."""
 
     def record(_: Any, severity: api.Severity, text: str) -> None:
@@ -104,16 +104,16 @@ def _recorder(flavour: Flavour, log: list[Line]) -> Any:
     return type("Recorder", (flavour.module.ILogger,), {"log": record})()
 
 
-def _builder(flavour: Flavour, recorder: Any) -> api.Builder:
+def _builder(flavour: Flavour, logger: Any) -> api.Builder:
     try:
-        return flavour.module.Builder(recorder)
+        return flavour.module.Builder(logger)
     except (TypeError, RuntimeError) as error:
         # full TensorRT's constructor returns nothing where there is no GPU
         raise no_device(flavour) from error
 
 
-def _parse(flavour: Flavour, network: api.INetworkDefinition, graph: bytes, recorder: Any) -> None:
-    parser = flavour.module.OnnxParser(network, recorder)
+def _parse(flavour: Flavour, network: api.INetworkDefinition, graph: bytes, logger: Any) -> None:
+    parser = flavour.module.OnnxParser(network, logger)
     if not parser.parse(graph):
         errors = [parser.get_error(index) for index in range(parser.num_errors)]
         raise parser_refusal(flavour, [_said(error) for error in errors])
