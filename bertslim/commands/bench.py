@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -18,9 +18,10 @@ from bertslim.store.staging import explained_os_errors
 from bertslim.train.task import Task, load_task
 
 if TYPE_CHECKING:
-    from bertslim.runtime.comparison import Comparison, Contender
     from bertslim.runtime.plan import Plan
+    from bertslim.runtime.rows import Comparison
 
+DEFAULT_PRECISION = "fp32"
 WIDTH_OF_FILES = 120
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -38,13 +39,21 @@ class Cells:
         ),
     ] = None
     precision: Annotated[
-        str, typer.Option("--precision", metavar="NAMES", help="Any of fp32, bf16.")
-    ] = "fp32"
+        str | None,
+        typer.Option(
+            "--precision", metavar="NAMES", help="Any of fp32, fp16, bf16, int8; by default fp32."
+        ),
+    ] = None
     batch: Annotated[str, typer.Option("--batch", metavar="SIZES", help="Sequences per batch.")] = (
         "1,8"
     )
     length: Annotated[
-        str, typer.Option("--length", metavar="SIZES", help="Tokens per sequence.")
+        str,
+        typer.Option(
+            "--length",
+            metavar="SIZES",
+            help="Tokens per sequence; `task` is rows of the task, unsorted, with their padding.",
+        ),
     ] = "128"
 
 
@@ -93,7 +102,8 @@ def register(app: typer.Typer) -> None:
         examples="""
         bertslim bench models/sst2 out/sst2-heads40 --task sst2.toml --picture trade-off.png
         bertslim bench models/sst2 --runtime onnxruntime,openvino --batch 1,8,32 --length 64,128
-        bertslim finetune small --task sst2.toml | bertslim bench big - --min-speedup 2
+        bertslim quantize models/sst2 --precision int8 --target openvino --task sst2.toml |
+          bertslim bench models/sst2 - --task sst2.toml --max-drop 0.01 --min-speedup 4
         """,
     )(bench)
 
@@ -126,16 +136,18 @@ def bench(
     Every engine is compared with PyTorch first; one that computes something else is not timed. The
     engines take turns, so that what slows the machine down slows all of them.
 
-    The bounds hold for every checkpoint after the first, which is compared with the first on the
-    same runtime. A bound that is missed ends in exit code 3.
+    What `fuse` or `quantize` made runs as the graph that it is, on the runtime and in the precision
+    that it is for. The bounds hold for every checkpoint after the first, which is compared with the
+    first on the same runtime, in the same precision or else the first one named. A bound that is
+    missed ends in exit code 3.
     """
     plan = _plan(cells, measuring)
-    _refuse_what_cannot_be(models, task, (save, picture), bounds)
+    _refuse_what_cannot_be(models, plan, task, (save, picture), bounds)
     described = load_task(task) if task else None
     names = [read_source(model) for model in models]
     checkpoints = [open_checkpoint(name) for name in names]
     with reserved_stdout():
-        comparison = _compare(_numbered(names), checkpoints, described, plan)
+        comparison = _compare(names, checkpoints, described, plan)
     _publish(comparison, save, picture, as_json=report.json)
     _hold_to(bounds, comparison)
 
@@ -148,28 +160,30 @@ def _plan(cells: Cells, measuring: Measuring) -> "Plan":
 
     plan = Plan(
         runtimes=_runtimes(cells.runtime),
-        precisions=_words("--precision", cells.precision),
+        precisions=_words("--precision", cells.precision or DEFAULT_PRECISION),
         batch_sizes=_sizes("--batch", cells.batch),
-        lengths=_sizes("--length", cells.length),
+        lengths=_lengths(cells.length),
         engine=EngineSettings(measuring.threads or available_cores()),
         budget=Budget(measuring.seconds, measuring.warm_up, measuring.rounds),
         seed=measuring.seed,
+        any_runtime=cells.runtime is None,
+        any_precision=cells.precision is None,
     )
     check_names(plan.runtimes, plan.precisions)
     return plan
 
 
 def _runtimes(names: str | None) -> tuple[str, ...]:
-    """Read the names; without any, take the runtimes that are there and say which are not."""
-    from bertslim.runtime.engine import RUNTIMES, installed_runtimes
+    """Read the names; without any, take what runs here and is installed, and say what is not."""
+    from bertslim.runtime.engine import RUNTIMES, installed_runtimes, usual_runtimes
 
     if names is not None:
         return _words("--runtime", names)
-    installed = installed_runtimes()
-    for name in RUNTIMES:
+    installed, usual = installed_runtimes(), usual_runtimes()
+    for name in usual:
         if name not in installed:
             note(f"{name} is left out, since it is not installed: {RUNTIMES[name].install}")
-    return installed
+    return tuple(name for name in usual if name in installed)
 
 
 def _words(flag: str, text: str) -> tuple[str, ...]:
@@ -187,8 +201,18 @@ def _sizes(flag: str, text: str) -> tuple[int, ...]:
     return tuple(int(word) for word in words)
 
 
+def _lengths(text: str) -> tuple[int | Literal["task"], ...]:
+    from bertslim.runtime.shape import TASK
+
+    words = _words("--length", text)
+    numbers = ",".join(word for word in words if word != TASK)
+    sizes = iter(_sizes("--length", numbers) if numbers else ())
+    return tuple(TASK if word == TASK else next(sizes) for word in words)
+
+
 def _refuse_what_cannot_be(
     models: Sequence[str],
+    plan: "Plan",
     task: Path | None,
     files: tuple[Path | None, Path | None],
     bounds: BoundOptions,
@@ -205,6 +229,8 @@ def _refuse_what_cannot_be(
         faults.append("--picture shows accuracy, so it needs --task")
     if picture and picture.suffix.lower() not in PICTURES:
         faults.append(f"--picture {picture.name}: the name must end in {', '.join(PICTURES)}")
+    if "task" in plan.lengths and not task:
+        faults.append("--length task takes the rows of a task, so it needs --task")
     if bounds.max_drop is not None and not task:
         faults.append("--max-drop is about accuracy, so it needs --task")
     for flag, bound in (("--max-drop", bounds.max_drop), ("--min-speedup", bounds.min_speedup)):
@@ -214,36 +240,14 @@ def _refuse_what_cannot_be(
         raise SettingsError(fault_list("these options do not go together", faults))
 
 
-def _numbered(names: Sequence[str]) -> list[str]:
-    """Tell apart a checkpoint that is given twice, which shows how far times scatter."""
-    return [
-        f"{n} ({names[: i + 1].count(n)})" if n in names[:i] else n for i, n in enumerate(names)
-    ]
-
-
 def _compare(
     names: Sequence[str], checkpoints: Sequence[Checkpoint], task: Task | None, plan: "Plan"
 ) -> "Comparison":
+    from bertslim.commands.contenders import contender, numbered
     from bertslim.runtime.comparison import compare
 
-    contenders = [_contender(n, c, task) for n, c in zip(names, checkpoints, strict=True)]
-    return compare(contenders, plan)
-
-
-def _contender(name: str, checkpoint: Checkpoint, task: Task | None) -> "Contender":
-    from bertslim.graph.emit import emit
-    from bertslim.model.loading import load_model
-    from bertslim.runtime.comparison import Contender
-    from bertslim.runtime.engine import Source
-    from bertslim.train.examples import load_tokenizer, read_examples, score_run
-
-    model = load_model(checkpoint)
-    source = Source(model, graph=lambda *_: emit(model).SerializeToString())
-    size = checkpoint.size_in_bytes()
-    if task is None:
-        return Contender(name, source, size, score=None)
-    examples = read_examples(task, "validation", model, load_tokenizer(checkpoint.path))
-    return Contender(name, source, size, score=lambda run: score_run(run, examples))
+    pairs = zip(numbered(names), checkpoints, strict=True)
+    return compare([contender(name, checkpoint, task, plan) for name, checkpoint in pairs], plan)
 
 
 def _publish(
@@ -281,6 +285,7 @@ def _hold_to(options: BoundOptions, comparison: "Comparison") -> None:
     from bertslim.runtime.bounds import Bounds, disagreements, missed_bounds
 
     bounds = Bounds(options.max_drop, options.min_speedup, options.max_p95_ms)
-    faults = disagreements(comparison.rows) + missed_bounds(comparison.rows, bounds)
+    rows, usual = comparison.rows, comparison.plan.precisions[0]
+    faults = disagreements(rows) + missed_bounds(rows, bounds, usual)
     if faults:
         raise QualityError(fault_list("missed", faults))

@@ -1,11 +1,11 @@
-"""Bounds for CI: what the checkpoints after the first must reach, runtime by runtime."""
+"""Bounds for CI: what the checkpoints after the first must reach."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from bertslim.runtime.comparison import Row
+from bertslim.runtime.rows import Row
 from bertslim.runtime.timing import Latency
 
 
@@ -26,19 +26,40 @@ class Bounds:
         return (self.max_drop, self.min_speedup, self.max_p95_ms) != (None, None, None)
 
 
-def missed_bounds(rows: Sequence[Row], bounds: Bounds) -> list[str]:
-    """Say, bound by bound, which row misses it and what it has; a row without times misses all."""
+def missed_bounds(rows: Sequence[Row], bounds: Bounds, precision: str) -> list[str]:
+    """Say, bound by bound, which row misses it and what it has; a row without times misses all.
+
+    Args:
+        rows: Of the first checkpoint, and of those that are compared with it.
+        bounds: What these must reach.
+        precision: Of the first checkpoint's rows that others are compared with where it has none in
+            their own.
+    """
     if not bounds.any:
         return []
-    first = {_kind(row): row for row in rows if row.checkpoint == rows[0].checkpoint}
-    judged = [row for row in rows if row.checkpoint != rows[0].checkpoint] or list(rows)
+    firsts = [row for row in rows if row.checkpoint == rows[0].checkpoint]
+    judged = [row for row in rows if row.checkpoint != rows[0].checkpoint] or firsts
+    found = (m for row in judged for m in _missed(row, baseline(row, firsts, precision), bounds))
     # a drop is the same at every shape, and said once
-    return list(dict.fromkeys(m for row in judged for m in _missed(row, first[_kind(row)], bounds)))
+    return list(dict.fromkeys(found))
+
+
+def baseline(row: Row, firsts: Sequence[Row], precision: str) -> Row | None:
+    """Choose the first checkpoint's row of the same shape that a row is compared with.
+
+    That is the one on the same runtime, in the same precision or else in the one named. A first
+    checkpoint that was deployed has a single engine, which is compared with all others.
+    """
+    found = {(f.runtime, f.precision): f for f in firsts if f.shape == row.shape}
+    if len(found) == 1:
+        return next(iter(found.values()))
+    own = (row.runtime, row.precision)
+    return found.get(own) or found.get((row.runtime, precision))
 
 
 def disagreements(rows: Sequence[Row]) -> list[str]:
     """Name the rows whose engine computes something else than the model."""
-    return [f"{shaped_label(row)} {row.reason}" for row in rows if row.differs]
+    return [f"{shaped_label(row)} {row.reason}" for row in rows if row.outcome == "differs"]
 
 
 def label(row: Row) -> str:
@@ -48,14 +69,10 @@ def label(row: Row) -> str:
 
 def shaped_label(row: Row) -> str:
     """Name a row."""
-    return f"{label(row)}, {row.batch_size} x {row.length} tokens,"
+    return f"{label(row)}, {row.shape},"
 
 
-def _kind(row: Row) -> tuple[str, str, int, int]:
-    return row.runtime, row.precision, row.batch_size, row.length
-
-
-def _missed(row: Row, first: Row, bounds: Bounds) -> Iterator[str]:
+def _missed(row: Row, first: Row | None, bounds: Bounds) -> Iterator[str]:
     if row.latency is None:
         yield f"{shaped_label(row)} was not timed: {row.reason}"
         return
@@ -68,22 +85,24 @@ def _missed(row: Row, first: Row, bounds: Bounds) -> Iterator[str]:
         yield f"{flag}: {shaped_label(row)} has a p95 of {row.latency.p95:.2f} ms"
 
 
-def _drop(row: Row, first: Row, bound: float) -> Iterator[str]:
+def _drop(row: Row, first: Row | None, bound: float) -> Iterator[str]:
     flag = f"--max-drop {bound:g}"
-    if row.accuracy is None or first.accuracy is None:
+    if row.accuracy is None or first is None or first.accuracy is None:
         yield f"{flag}: {label(row)} has no metric to compare"
         return
     drop = first.accuracy.value - row.accuracy.value
     if drop > bound:
-        yield f"{flag}: {label(row)} loses {drop:.4f} {row.accuracy.metric}"
+        yield f"{flag}: {label(row)} loses {drop:.4f} {row.accuracy.metric} against {label(first)}"
 
 
-def _slowness(row: Row, latency: Latency, first: Row, bound: float) -> Iterator[str]:
+def _slowness(row: Row, latency: Latency, first: Row | None, bound: float) -> Iterator[str]:
     flag = f"--min-speedup {bound:g}"
-    if first.latency is None:
-        yield f"{flag}: {shaped_label(row)} has nothing to be faster than: {first.reason}"
+    if first is None or first.latency is None:
+        why = first.reason if first else "the first checkpoint does not run there"
+        yield f"{flag}: {shaped_label(row)} has nothing to be faster than: {why}"
         return
     ratios = np.asarray(first.latency.times) / np.asarray(latency.times)
     speedup = float(np.median(ratios))
     if speedup < bound:
-        yield f"{flag}: {shaped_label(row)} is {speedup:.2f} times as fast"
+        than = label(first)
+        yield f"{flag}: {shaped_label(row)} is {speedup:.2f} times as fast as {than}"

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from bertslim.errors import SettingsError
-from bertslim.runtime.comparison import Comparison, Row
+from bertslim.runtime.rows import Comparison, Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,13 +44,13 @@ def draw(comparison: Comparison, file: Path) -> None:
     rows = [row for row in comparison.rows if row.accuracy and row.latency]
     if not rows:
         raise SettingsError("no row has both accuracy and latency to draw", "give --task")
-    shapes = list(dict.fromkeys((row.batch_size, row.length) for row in rows))
+    shapes = list(dict.fromkeys(row.shape for row in rows))
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(2.6 + 5.4 * len(shapes), 4.6), dpi=160, layout="constrained")
         panels = figure.subplots(1, len(shapes), squeeze=False, sharey=True)[0]
         for panel, shape in zip(panels, shapes, strict=True):
-            _draw_panel(panel, [r for r in rows if (r.batch_size, r.length) == shape], rows)
-            panel.set_title(f"batch {shape[0]} x {shape[1]} tokens", loc="left", color=INK)
+            _draw_panel(panel, [row for row in rows if row.shape == shape], rows)
+            panel.set_title(f"batch {shape}", loc="left", color=INK)
         metric = rows[0].accuracy.metric if rows[0].accuracy else ""
         panels[0].set_ylabel(f"{metric}, with 95 % confidence interval")
         _legend(figure, rows)

@@ -6,7 +6,7 @@ from itertools import groupby
 
 from rich.text import Text
 
-from bertslim.runtime.comparison import Comparison, Row
+from bertslim.runtime.rows import Comparison, Row
 from bertslim.runtime.timing import Latency
 
 WIDE = 100
@@ -39,8 +39,8 @@ def comparison_text(comparison: Comparison, width: int) -> Text:
     columns = [c for c in _columns(comparison.rows) if width >= WIDE or not c.wide]
     widths = _widths(comparison.rows, columns)
     text = Text()
-    for (size, length), rows in groupby(comparison.rows, lambda row: (row.batch_size, row.length)):
-        titles = [f"batch {size} x {length}", *(column.title for column in columns)]
+    for shape, rows in groupby(comparison.rows, lambda row: row.shape):
+        titles = [shape.title, *(column.title for column in columns)]
         text.append(_aligned(titles, widths), style="bold")
         for _, engines in groupby(rows, lambda row: row.checkpoint):
             text.append_text(_checkpoint_block(list(engines), columns, widths))
@@ -73,7 +73,7 @@ def _checkpoint_block(
 
 
 def _widths(rows: Sequence[Row], columns: Sequence[Column]) -> list[int]:
-    lines = [[f"batch {row.batch_size} x {row.length}"] for row in rows]
+    lines = [[row.shape.title] for row in rows]
     lines = [[*line, *(column.title for column in columns)] for line in lines]
     lines += [[_engine(row), *[""] * len(columns)] for row in rows]
     lines += [_cells(row, row.latency, columns) for row in rows if row.latency]

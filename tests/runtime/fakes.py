@@ -1,11 +1,14 @@
 """Rows and scores without any engine."""
 
-from bertslim.runtime.comparison import Comparison, Row
 from bertslim.runtime.engine import EngineSettings
 from bertslim.runtime.machine import Machine
 from bertslim.runtime.plan import Plan
+from bertslim.runtime.rows import Comparison, Outcome, Row
+from bertslim.runtime.shape import Lengths, Shape
 from bertslim.runtime.timing import Budget, summarise
 from bertslim.train.prediction import Score
+
+SHAPE = Shape(8, 128)
 
 
 def row(
@@ -18,6 +21,8 @@ def row(
     first: list[float] | None = None,
     reason: str = "",
     difference: float | None = 1e-6,
+    outcome: Outcome | None = None,
+    shape: Shape = SHAPE,
 ) -> Row:
     """One row at batch 8 x 128; without times it was not timed."""
     score = None
@@ -27,8 +32,8 @@ def row(
         checkpoint=checkpoint,
         runtime=runtime,
         precision=precision,
-        batch_size=8,
-        length=128,
+        shape=shape,
+        lengths=Lengths(mean=128.0, longest=128, padding=0.0),
         parameters=22_700_000,
         flops=10**9,
         size_bytes=90_900_000,
@@ -37,6 +42,7 @@ def row(
         allowed_difference=1e-3,
         accuracy=score,
         latency=summarise(times, first or times, 8) if times else None,
+        outcome=outcome or ("timed" if times else "unavailable"),
         reason=reason,
     )
 

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -10,10 +12,12 @@ import torch
 from bertslim.errors import SettingsError, UnavailableError
 from bertslim.model.configuration import SlimBertConfig
 from bertslim.model.modeling import SlimBertForSequenceClassification
-from bertslim.runtime import comparison as comparing
-from bertslim.runtime.comparison import Contender, Run, compare
+from bertslim.runtime import contenders
+from bertslim.runtime.comparison import compare
+from bertslim.runtime.contenders import Contender, Run
 from bertslim.runtime.engine import EngineSettings, Source
-from bertslim.runtime.plan import Plan
+from bertslim.runtime.plan import Cell, Plan
+from bertslim.runtime.shape import Lengths, Shape
 from bertslim.runtime.timing import Budget
 from bertslim.train.prediction import Score
 
@@ -36,7 +40,7 @@ class FakeEngine:
         LOG.append(f"{self._name} closes")
 
 
-def contender(name: str, *, scored: bool = True) -> Contender:
+def contender(name: str, *runtimes: str, scored: bool = True) -> Contender:
     torch.manual_seed(0)
     config = SlimBertConfig(
         vocab_size=64,
@@ -52,13 +56,14 @@ def contender(name: str, *, scored: bool = True) -> Contender:
         LOG.append(f"{name} is scored")
         return Score({"accuracy": 0.9}, "accuracy", 0.9, 0.8, 1.0, 50)
 
-    source = Source(SlimBertForSequenceClassification(config), graph=lambda *_: b"")
-    return Contender(name, source, 1000, score if scored else None)
+    cells = tuple(Cell(runtime, "fp32") for runtime in runtimes or ("torch",))
+    model = SlimBertForSequenceClassification(config)
+    return Contender(name, model, lambda *_: b"", cells, 1000, score if scored else None)
 
 
-def plan(*runtimes: str, lengths: tuple[int, ...] = (8,)) -> Plan:
+def plan(lengths: tuple[int | Literal["task"], ...] = (8,)) -> Plan:
     budget = Budget(seconds=0, warm_up=0, least_rounds=2)
-    return Plan(runtimes, ("fp32",), (2,), lengths, EngineSettings(1), budget, seed=0)
+    return Plan(("torch",), ("fp32",), (2,), lengths, EngineSettings(1), budget, seed=0)
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +75,7 @@ def engines(monkeypatch: pytest.MonkeyPatch, errors: dict[str, float]) -> None:
             raise UnavailableError("the package openvino is not installed")
         return FakeEngine(source.model.config.name_or_path, runtime, errors[runtime])
 
-    monkeypatch.setattr(comparing, "build", build)
+    monkeypatch.setattr(contenders, "build", build)
 
 
 @pytest.fixture
@@ -80,7 +85,7 @@ def errors() -> dict[str, float]:
 
 
 def test_compared_then_scored_then_timed_in_turns() -> None:
-    compare([contender("big"), contender("small")], plan("torch"))
+    compare([contender("big"), contender("small")], plan())
     preparing = [
         line
         for name in ("big", "small")
@@ -92,11 +97,12 @@ def test_compared_then_scored_then_timed_in_turns() -> None:
 
 
 def test_an_engine_that_differs_is_neither_scored_nor_timed() -> None:
-    good, bad = compare([contender("big")], plan("torch", "onnxruntime")).rows
+    good, bad = compare([contender("big", "torch", "onnxruntime")], plan()).rows
     assert "big/onnxruntime runs" not in LOG
     assert LOG.count("big is scored") == 1
     assert good.latency is not None
-    assert (bad.latency, bad.accuracy, bad.difference, bad.differs) == (None, None, 0.5, True)
+    assert (bad.latency, bad.accuracy, bad.difference) == (None, None, 0.5)
+    assert bad.outcome == "differs"
     assert bad.reason == "differs from PyTorch fp32 by 0.5, allowed are 0.001"
 
 
@@ -105,36 +111,37 @@ def test_outputs_that_are_not_finite_differ_without_a_difference(
     error: float, errors: dict[str, float]
 ) -> None:
     errors["onnxruntime"] = error
-    found = compare([contender("big")], plan("torch", "onnxruntime"))
+    found = compare([contender("big", "torch", "onnxruntime")], plan())
     _, bad = found.rows
-    assert (bad.latency, bad.accuracy, bad.difference, bad.differs) == (None, None, None, True)
+    assert (bad.latency, bad.accuracy, bad.difference) == (None, None, None)
+    assert bad.outcome == "differs"
     assert bad.reason == "outputs are not finite numbers"
     assert json.loads(json.dumps(found.as_json(), allow_nan=False))["rows"][1]["difference"] is None
 
 
 def test_what_is_unavailable_is_a_row_that_says_why() -> None:
-    good, absent = compare([contender("big")], plan("torch", "openvino")).rows
+    good, absent = compare([contender("big", "torch", "openvino")], plan()).rows
     assert good.reason == ""
     assert absent.reason == "the package openvino is not installed"
-    assert (absent.latency, absent.differs) == (None, False)
+    assert (absent.latency, absent.outcome) == (None, "unavailable")
     assert (absent.difference, absent.allowed_difference) == (None, None)
 
 
 def test_nothing_available_at_all_is_an_error() -> None:
     with pytest.raises(UnavailableError, match="openvino fp32: the package openvino is not"):
-        compare([contender("big")], plan("openvino"))
+        compare([contender("big", "openvino")], plan())
 
 
 def test_too_long_for_the_positions_is_refused_before_anything_is_built() -> None:
     with pytest.raises(SettingsError, match="big takes 16, not 17"):
-        compare([contender("big")], plan("torch", lengths=(8, 17)))
+        compare([contender("big")], plan((8, 17)))
     assert LOG == []
 
 
 def test_rows_are_in_the_order_of_shape_checkpoint_runtime_and_become_json() -> None:
-    contenders = [contender("big", scored=False), contender("small", scored=False)]
-    found = compare(contenders, plan("torch", "openvino", lengths=(4, 8)))
-    assert [(r.length, r.checkpoint, r.runtime) for r in found.rows] == [
+    pair = [contender(name, "torch", "openvino", scored=False) for name in ("big", "small")]
+    found = compare(pair, plan((4, 8)))
+    assert [(r.shape.length, r.checkpoint, r.runtime) for r in found.rows] == [
         (length, name, runtime)
         for length in (4, 8)
         for name in ("big", "small")
@@ -144,11 +151,40 @@ def test_rows_are_in_the_order_of_shape_checkpoint_runtime_and_become_json() -> 
     assert saved.keys() == {"format", "rows", "plan", "machine"}
     assert len(saved["rows"][0]["latency"]["times"]) == 2
     assert saved["rows"][0]["accuracy"] is None
-    assert saved["plan"]["engine"] == {"threads": 1}
+    assert saved["rows"][0]["shape"] == {"batch_size": 2, "length": 4}
+    assert saved["plan"]["engine"]["threads"] == 1
     assert saved["machine"]["versions"]["torch"] == torch.__version__
 
 
 def test_the_first_row_of_each_shape_is_what_the_ratio_is_relative_to() -> None:
-    rows = compare([contender("big"), contender("small")], plan("torch", lengths=(4, 8))).rows
+    rows = compare([contender("big"), contender("small")], plan((4, 8))).rows
     firsts = [r.latency.speedup for r in rows if r.latency and r.checkpoint == "big"]
     assert firsts == [1.0, 1.0]
+
+
+def test_what_a_deployment_was_not_made_for_is_not_even_built() -> None:
+    deployed = replace(contender("small"), cells=(Cell("torch", "fp32", "made for openvino int8"),))
+    _, row = compare([contender("big"), deployed], plan()).rows
+    assert (row.outcome, row.reason) == ("unavailable", "made for openvino int8")
+    # once as the reference of big, once as its engine
+    assert LOG.count("big/torch compares") == 2
+    assert not [line for line in LOG if line.startswith("small")]
+
+
+def test_rows_of_a_task_are_compared_and_timed_as_they_come() -> None:
+    masks = [np.array([[1, 1, 1, 1], [1, 1, 0, 0]]), np.array([[1, 1], [1, 1]])]
+    batches = [{"input_ids": mask, "attention_mask": mask} for mask in masks]
+    asked = []
+
+    def traffic(size: int) -> list[dict[str, np.ndarray]]:
+        asked.append(size)
+        return batches
+
+    (row,) = compare([replace(contender("big"), traffic=traffic)], plan(("task",))).rows
+    assert asked == [2]
+    # both batches: by the reference, by the engine, and in the two runs of each of two rounds
+    runs = [line for line in LOG if line in ("big/torch compares", "big/torch runs")]
+    assert len(runs) == 2 * (1 + 1 + 4)
+    assert row.shape == Shape(2, "task")
+    assert row.lengths == Lengths(mean=2.5, longest=4, padding=pytest.approx(2 / 12))
+    assert row.latency is not None

@@ -1,0 +1,77 @@
+"""The ONNX graph that a checkpoint's engine is built from: the stored one, or one made for it."""
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from bertslim.commands.forms import form_for
+from bertslim.console import note
+from bertslim.errors import UnavailableError
+from bertslim.store.checkpoint import Checkpoint
+from bertslim.store.deployment import GRAPH
+from bertslim.train.task import Task
+
+if TYPE_CHECKING:
+    from bertslim.model.modeling import SlimBertPreTrainedModel
+    from bertslim.model.quantization import Quantization
+
+Graphs = Callable[[str, str], bytes]
+"""(runtime, precision) -> graph."""
+Ranges = Callable[[], "Quantization"]
+"""Measures what int8 needs to know; may raise UnavailableError."""
+
+CALIBRATION_ROWS = 256
+"""Of the training data, where int8 is only to be tried."""
+
+
+def stored_graph(checkpoint: Checkpoint) -> Graphs:
+    """Return the graph of a deployment, whatever is asked for."""
+    return lambda _runtime, _precision: (checkpoint.path / GRAPH).read_bytes()
+
+
+def written_graphs(model: "SlimBertPreTrainedModel", ranges: Ranges) -> Graphs:
+    """Write a model down in the form that the runtime runs best; int8 is calibrated once."""
+    measured = functools.cache(ranges)
+
+    def graph_for(runtime: str, precision: str) -> bytes:
+        from bertslim.graph.emit import emit
+
+        form = form_for(runtime, precision, measured() if precision == "int8" else None)
+        graph: bytes = emit(model, form).SerializeToString()
+        return graph
+
+    return graph_for
+
+
+def ranges_from(
+    model: "SlimBertPreTrainedModel", checkpoint: Checkpoint, task: Task | None, seed: int
+) -> Ranges:
+    """Return what calibrates a model, when it is asked to, on training data of a task."""
+
+    def measure() -> "Quantization":
+        if task is None:
+            raise UnavailableError(
+                "int8 needs ranges, which are measured on the training data of a --task",
+                "give --task, or the output of bertslim quantize",
+            )
+        note(f"int8 of {checkpoint.origin}: calibrating on {CALIBRATION_ROWS} training rows")
+        return task_ranges(model, checkpoint, task, seed)
+
+    return measure
+
+
+def task_ranges(
+    model: "SlimBertPreTrainedModel", checkpoint: Checkpoint, task: Task, seed: int
+) -> "Quantization":
+    """Calibrate on a sample of a task's training data, by the defaults of `quantize`."""
+    from bertslim.methods.quantize.calibrate import Quantize, quantize
+    from bertslim.methods.quantize.observe import Rows
+    from bertslim.methods.quantize.thresholds import Calibration
+    from bertslim.train.examples import Sample, load_tokenizer, read_examples
+
+    tokenizer = load_tokenizer(checkpoint.path)
+    sample = Sample(CALIBRATION_ROWS, seed)
+    examples = read_examples(task, "train", model, tokenizer, sample)
+    rows = Rows(examples.encoded, batch_size=8, masking=examples.masking)
+    quantization, _ = quantize(model, Quantize(Calibration("entropy"), products=False), rows)
+    return quantization

@@ -1,0 +1,111 @@
+"""Checkpoints that take part: their engines are built, compared with the reference, then scored."""
+
+import functools
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from bertslim.console import detail
+from bertslim.errors import UnavailableError
+from bertslim.model.modeling import SlimBertPreTrainedModel
+from bertslim.runtime import agreement
+from bertslim.runtime.agreement import Agreement
+from bertslim.runtime.engine import Batch, Engine, Outputs, Source, build
+from bertslim.runtime.plan import Cell, Plan
+from bertslim.runtime.shape import Shape
+from bertslim.runtime.workload import Workload, random_words
+
+if TYPE_CHECKING:
+    from bertslim.train.prediction import Score
+
+Run = Callable[[Batch], Outputs]
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A checkpoint that takes part."""
+
+    name: str
+    model: SlimBertPreTrainedModel
+    graph: Callable[[str, str], bytes]
+    """Makes its graph for a runtime and precision; may raise UnavailableError."""
+    cells: tuple[Cell, ...]
+    """The ways in which it is run."""
+    size_bytes: int
+    """On disk: of the weights, or of a deployment's graph."""
+    score: "Callable[[Run], Score] | None" = None
+    """Scores any way to run the model on the task; None without a task."""
+    traffic: Callable[[int], Sequence[Batch]] | None = None
+    """Makes batches of so many rows of the task; None without a task."""
+
+    def workload(self, shape: Shape, seed: int) -> Workload:
+        """Make what its engines are given at a shape."""
+        if isinstance(shape.length, int):
+            return random_words(self.model.config, shape.batch_size, shape.length, seed)
+        if self.traffic is None:
+            raise ValueError(f"{shape} needs a task")
+        batches = self.traffic(shape.batch_size)
+        return Workload(timed=batches, compared=batches)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One engine, or why there is none."""
+
+    contender: Contender
+    cell: Cell
+    workloads: Mapping[Shape, Workload]
+    engine: Engine | None = None
+    reason: str = ""
+    build_seconds: float | None = None
+    agreements: Mapping[Shape, Agreement] = field(default_factory=dict)
+    """With PyTorch fp32; none without an engine."""
+    accuracy: "Score | None" = None
+
+    def agrees(self, shape: Shape) -> bool:
+        """Whether there is an engine and it computes what PyTorch computes."""
+        return shape in self.agreements and self.agreements[shape].holds
+
+
+def prepare(contender: Contender, plan: Plan) -> Iterator[Entry]:
+    """Build, compare and score the engines of one checkpoint."""
+    # a graph is as large as the weights, and is asked for by one engine at a time
+    source = Source(contender.model, functools.lru_cache(maxsize=1)(contender.graph))
+    workloads = {shape: contender.workload(shape, plan.seed) for shape in plan.shapes()}
+    reference = build("torch", "fp32", source, plan.engine)
+    for cell in contender.cells:
+        entry = _built(Entry(contender, cell, workloads), source, plan)
+        yield entry if entry.engine is None else _checked(entry, entry.engine, reference)
+
+
+def _built(entry: Entry, source: Source, plan: Plan) -> Entry:
+    cell = entry.cell
+    if cell.refusal:
+        return replace(entry, reason=cell.refusal)
+    begin = time.perf_counter()
+    try:
+        engine = build(cell.runtime, cell.precision, source, plan.engine)
+    except UnavailableError as error:
+        return replace(entry, reason=str(error))
+    seconds = time.perf_counter() - begin
+    detail(f"{entry.contender.name}: {cell.runtime} {cell.precision} built in {seconds:.1f} s")
+    return replace(entry, engine=engine, build_seconds=seconds)
+
+
+def _checked(entry: Entry, engine: Engine, reference: Engine) -> Entry:
+    """Compare an engine with the reference at every shape, and score it if it agrees."""
+    agreements = {
+        shape: agreement.worst([_compared(engine, reference, batch) for batch in work.compared])
+        for shape, work in entry.workloads.items()
+    }
+    entry = replace(entry, agreements=agreements)
+    score = entry.contender.score
+    if score is None or not all(entry.agrees(shape) for shape in agreements):
+        return entry
+    return replace(entry, accuracy=score(engine.run))
+
+
+def _compared(engine: Engine, reference: Engine, batch: Batch) -> Agreement:
+    expected = reference.run(batch)
+    return agreement.compared(engine.precision, engine.run(batch), expected, batch)
