@@ -1,7 +1,7 @@
 """What follows the encoder: one function per kind of model, each ending in the graph's outputs."""
 
+from bertslim.graph.encoder import DIALECTS
 from bertslim.graph.nodes import GraphBuilder
-from bertslim.graph.standard.linear import linear
 from bertslim.graph.standard.operators import activation, layer_norm
 from bertslim.model.configuration import SlimBertConfig
 
@@ -61,3 +61,8 @@ def pooler(g: GraphBuilder, config: SlimBertConfig, x: str, path: str) -> str:
 def first_token(g: GraphBuilder, x: str, path: str) -> str:
     """(batch, length, hidden) -> (batch, hidden)."""
     return g.node("Gather", [x, g.constant("first", 0)], f"{path}/first_token", axis=1)
+
+
+def linear(g: GraphBuilder, x: str, path: str) -> str:
+    """Write x W^T + b in the graph's dialect."""
+    return DIALECTS[g.form.dialect].linear(g, x, path)

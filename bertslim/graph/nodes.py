@@ -18,9 +18,10 @@ CONTRIB = "com.microsoft"
 IR_VERSION = 9
 """The oldest that holds opset 20, so that older runtimes open the file."""
 
-FLOAT, FLOAT16, INT64, BOOL = (
+FLOAT, FLOAT16, INT32, INT64, BOOL = (
     TensorProto.FLOAT,
     TensorProto.FLOAT16,
+    TensorProto.INT32,
     TensorProto.INT64,
     TensorProto.BOOL,
 )
@@ -73,6 +74,14 @@ class GraphBuilder:
     def node(self, operator: str, inputs: Sequence[str], name: str, **attributes: Attribute) -> str:
         """Add a node of the ONNX standard."""
         return self._add("", operator, inputs, name, attributes)
+
+    def several(
+        self, operator: str, inputs: Sequence[str], name: str, others: Sequence[str]
+    ) -> tuple[str, ...]:
+        """Add a node of the ONNX standard that makes more than one value: `name`, `name:other`."""
+        values = (self.node(operator, inputs, name), *(f"{name}:{other}" for other in others))
+        self.model.graph.node[-1].output[:] = values
+        return values
 
     def contrib(
         self, operator: str, inputs: Sequence[str], name: str, **attributes: Attribute

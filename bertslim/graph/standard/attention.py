@@ -33,7 +33,13 @@ def padding_mask(g: GraphBuilder) -> str:
 
 
 def window_mask(g: GraphBuilder, window: int, path: str) -> str:
-    """MASKED where |i - j| > window // 2, but for i = 0 and j = 0: (length, length)."""
+    """MASKED outside the window, 0 inside: (length, length)."""
+    values = [g.real("masked", MASKED, wide=True), g.real("unchanged", 0, wide=True)]
+    return g.node("Where", [outside_window(g, window, path), *values], f"{path}/mask")
+
+
+def outside_window(g: GraphBuilder, window: int, path: str) -> str:
+    """Whether |i - j| > window // 2, but for i = 0 and j = 0: bool (length, length)."""
     end = g.node("Squeeze", [length(g, path)], f"{path}/end")
     row = g.node("Range", [g.constant("zero", 0), end, g.constant("step", 1)], f"{path}/row")
     column = g.node("Unsqueeze", [row, g.constant("axes_1", [1])], f"{path}/column")
@@ -44,9 +50,7 @@ def window_mask(g: GraphBuilder, window: int, path: str) -> str:
     # i * j is 0 only where one of the two is the first token
     product = g.node("Mul", [column, row], f"{path}/product")
     not_first = g.node("Cast", [product], f"{path}/not_first", to=BOOL)
-    masked = g.node("And", [far, not_first], f"{path}/masked")
-    values = [g.real("masked", MASKED, wide=True), g.real("unchanged", 0, wide=True)]
-    return g.node("Where", [masked, *values], f"{path}/mask")
+    return g.node("And", [far, not_first], f"{path}/masked")
 
 
 def attention(

@@ -31,18 +31,29 @@ def quantized(g: GraphBuilder, x: str, range_: Range) -> str:
 
 
 def quantized_weight(g: GraphBuilder, path: str, *, scale: float, smoothing: Floats | None) -> str:
-    """Write W^T, (in, out), in int8 with a scale for every output.
-
-    With smoothing s, (in,), it is (W * s)^T.
-    """
-    weight = g.array(f"{path}.weight", transposed=True, scale=scale)  # (in, out)
-    if smoothing is not None:
-        weight = weight * smoothing[:, None]
+    """Write W^T, (in, out), in int8 with a scale for every output; see `smoothed_weight`."""
+    weight = smoothed_weight(g, path, scale=scale, smoothing=smoothing)
     return quantized_constant(g, f"{path}.weight", weight, axis=1)
 
 
+def smoothed_weight(
+    g: GraphBuilder, path: str, *, scale: float, smoothing: Floats | None
+) -> Floats:
+    """Return scale * W^T, (in, out); with smoothing s, (in,), it is scale * (W * s)^T."""
+    weight = g.array(f"{path}.weight", transposed=True, scale=scale)
+    return weight if smoothing is None else weight * smoothing[:, None]
+
+
 def quantized_constant(g: GraphBuilder, name: str, values: Floats, *, axis: int) -> str:
-    """Write a matrix in int8 with a scale for every index of an axis: DQ(codes).
+    """Write a matrix in int8 with a scale for every index of an axis: DQ(codes)."""
+    codes, scales = rounded_constant(g, name, values, axis=axis)
+    zeros = g.constant(f"{name}:zero", np.zeros(values.shape[axis]), np.int8)
+    dequantized = f"{name}/dequantized"
+    return g.in_floats(g.node("DequantizeLinear", [codes, scales, zeros], dequantized, axis=axis))
+
+
+def rounded_constant(g: GraphBuilder, name: str, values: Floats, *, axis: int) -> tuple[str, str]:
+    """Store a matrix as int8 codes, and a scale for every index of an axis.
 
     scale = max |w| / 127 in the type that it is stored in, codes = round(w / scale).
     """
@@ -51,12 +62,8 @@ def quantized_constant(g: GraphBuilder, name: str, values: Floats, *, axis: int)
     scales = np.maximum(np.abs(values).max(axis=other) / LEVELS, LEAST_SCALE).astype(dtype)
     steps = np.expand_dims(scales.astype(np.float32), other)
     codes = np.clip(np.rint(values / steps), -LEVELS, LEVELS)
-    inputs = [
-        g.constant(f"{name}:int8", codes, np.int8),
-        _scale(g, f"{name}:scale", scales),
-        g.constant(f"{name}:zero", np.zeros(len(scales)), np.int8),
-    ]
-    return g.in_floats(g.node("DequantizeLinear", inputs, f"{name}/dequantized", axis=axis))
+    stored = g.constant(f"{name}:int8", codes, np.int8)
+    return stored, _scale(g, f"{name}:scale", scales)
 
 
 def smoothed(g: GraphBuilder, x: str, path: str, factors: Floats) -> str:
