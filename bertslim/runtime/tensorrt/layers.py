@@ -7,6 +7,7 @@ TensorRT 10 (`Format/Datatype: Half`, constants among the inputs).
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,8 +20,6 @@ FLOATS = ("fp32", "bf16", "fp16")
 """Widest first."""
 PRODUCTS = ("gemm", "runtime_fusion")
 """Kinds of layers that multiply matrices; the others (`kgen`) are written by the compiler."""
-ATTENTION = "_gemm_mha"
-"""What the name of a fused attention begins with."""
 
 _LAYER = re.compile(
     r"Name: (?P<name>.*?), LayerType: (?P<kind>[^,]*)"
@@ -32,6 +31,7 @@ _TENSOR = re.compile(
     r"\{ Name: (?P<name>.*?), (?:Location: \w+, )?Dimensions: \[(?P<shape>[-\d,]*)\]"
     r",.*?Datatype: (?P<type>[^,}]+?)(?:,[^}]*)? \}"
 )
+_ATTENTION = re.compile(r"_ge(mm|mv)_mha_\w+?(?=_myl)")
 _NODE = re.compile(r"\[ONNX Layer: (.*?)\]")
 
 
@@ -71,7 +71,7 @@ class Layer:
     @property
     def is_attention(self) -> bool:
         """Whether it is a whole attention, from the scores to the context."""
-        return self.name.startswith(ATTENTION)
+        return _ATTENTION.match(self.name) is not None
 
     @property
     def is_product(self) -> bool:
@@ -82,12 +82,15 @@ class Layer:
     def precision(self) -> str:
         """What it computes in.
 
-        Products: what is multiplied, the first input and the weights. Other layers: their widest
-        float; one without floats moves data, whose type it is.
+        A product: what is multiplied, the first input and the weights, or else the second input. An
+        attention: what queries, keys and values are; there is a mask besides. Other layers: their
+        widest float; one without floats moves data, whose type it is.
         """
+        if self.is_attention:
+            return Counter(tensor.type for tensor in self.inputs).most_common(1)[0][0]
         if self.is_product:
             weights = [tensor for tensor in self.constants if tensor.is_matrix]
-            return _widest([*self.inputs[:1], *weights])
+            return _widest([self.inputs[0], *weights] if weights else self.inputs[:2])
         return _widest([*self.inputs, *self.constants] or self.outputs)
 
 
@@ -118,12 +121,18 @@ def kernels_of(layers: Sequence[Layer]) -> tuple[Kernel, ...]:
     return tuple(
         Kernel(
             name=layer.name,
-            kind=layer.name.split("_myl")[0] if layer.is_attention else layer.kind,
+            kind=_kind(layer),
             precision=layer.precision,
             nodes=tuple(n for n in layer.nodes if layer.is_product or n not in owned),
         )
         for layer in layers
     )
+
+
+def _kind(layer: Layer) -> str:
+    """Name what there is one kernel of by that kernel, `_gemm_mha_v2`."""
+    attention = _ATTENTION.match(layer.name)
+    return attention[0] if attention else layer.kind
 
 
 def _lines(dump: str) -> Iterator[str]:
