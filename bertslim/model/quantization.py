@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 LEVELS = 127
 """Largest int8 code: the grid is symmetric, and -128 stays unused (Migacz 2017)."""
 
+UNSIGNED_LEVELS = 255
+"""Largest uint8 code."""
+
 
 @dataclass(frozen=True, slots=True)
 class Range:
@@ -27,6 +30,12 @@ class Range:
     def scale(self) -> float:
         """Step of the symmetric scheme: real = scale * int8."""
         return self.magnitude / LEVELS
+
+    @property
+    def unsigned(self) -> tuple[float, int]:
+        """Step and zero point of the unsigned scheme: real = step * (uint8 - zero point)."""
+        step = (self.high - self.low) / UNSIGNED_LEVELS
+        return step, round(-self.low / step)
 
 
 @dataclass(frozen=True, slots=True)

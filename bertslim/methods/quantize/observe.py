@@ -56,6 +56,11 @@ class Rows:
             yield {name: tensor.to(device) for name, tensor in named.items()}
 
 
+def encoder_path(model: SlimBertPreTrainedModel) -> str:
+    """Return where the encoder is in a model: nowhere below it if it has no head."""
+    return "" if isinstance(model, SlimBertModel) else model.base_model_prefix
+
+
 def linear_layers(model: SlimBertPreTrainedModel) -> dict[str, nn.Linear]:
     """Return the linear layers that int8 is for, by path: those that every token goes through.
 
@@ -63,10 +68,9 @@ def linear_layers(model: SlimBertPreTrainedModel) -> dict[str, nn.Linear]:
     after them makes good (Bondarenko et al. 2021 keep them in 16 bits for STS-B). Layers without
     inputs or outputs multiply nothing.
     """
-    prefix = "" if isinstance(model, SlimBertModel) else model.base_model_prefix
     return {
         path: module
-        for path, module in model.encoder.named_modules(prefix=prefix)
+        for path, module in model.encoder.named_modules(prefix=encoder_path(model))
         if isinstance(module, nn.Linear)
         and module.weight.numel()
         and module is not getattr(model.encoder, "pooler", None)

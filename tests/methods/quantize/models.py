@@ -32,6 +32,8 @@ def config(**changes: Any) -> SlimBertConfig:
         "max_position_embeddings": LENGTH,
         "num_labels": 3,
         "pooler_activation": "tanh",
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
         # wide enough for outputs that differ
         "initializer_range": 0.2,
     }
