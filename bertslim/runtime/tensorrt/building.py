@@ -4,14 +4,12 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from bertslim.errors import SettingsError, UnavailableError
 from bertslim.runtime.tensorrt import api
 from bertslim.runtime.tensorrt.flavours import RTX, Flavour, load_flavour
 from bertslim.runtime.tensorrt.layers import Layer, find_dump, parse_layers
 from bertslim.runtime.tensorrt.refusals import (
-    Line,
     build_refusal,
     no_device,
     parser_refusal,
@@ -62,18 +60,17 @@ def build_ahead(graph: bytes, shape: Shape, sm: str, runtime: str = RTX) -> Buil
 
 def build(flavour: Flavour, graph: bytes, shape: Shape, sm: str) -> Built:
     """Build with a TensorRT that is loaded; see `build_ahead`."""
-    log: list[Line] = []
-    logger = recorder(flavour, log)
-    builder = _builder(flavour, logger)
-    strongly_typed = 1 << int(flavour.module.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
-    network = builder.create_network(strongly_typed)
-    # the parser reads the graph's weights in place, so `graph` has to live as long as the network
-    _parse(flavour, network, graph, logger)
-    config = _config(flavour, builder, sm)
-    config.add_optimization_profile(_profile(builder, network, shape))
-    begin = time.perf_counter()
-    plan = builder.build_serialized_network(network, config)
-    seconds = time.perf_counter() - begin
+    with flavour.log.listening() as log:
+        builder = _builder(flavour)
+        strongly_typed = 1 << int(flavour.module.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+        network = builder.create_network(strongly_typed)
+        # the network goes on reading the weights where they lie in `graph`
+        _parse(flavour, network, graph)
+        config = _config(flavour, builder, sm)
+        config.add_optimization_profile(_profile(builder, network, shape))
+        begin = time.perf_counter()
+        plan = builder.build_serialized_network(network, config)
+        seconds = time.perf_counter() - begin
     if plan is None:
         raise build_refusal(flavour, sm, log)
     texts = [line.text for line in log]
@@ -95,25 +92,16 @@ def known_targets(flavour: Flavour) -> tuple[str, ...]:
     return tuple(name.removeprefix("SM") for name in names if name.startswith("SM"))
 
 
-def recorder(flavour: Flavour, log: list[Line]) -> Any:
-    """Make a logger that keeps everything: the list of layers is a message of the log."""
-
-    def record(_: Any, severity: api.Severity, text: str) -> None:
-        log.append(Line(severity.name, text))
-
-    return type("Recorder", (flavour.module.ILogger,), {"log": record})()
-
-
-def _builder(flavour: Flavour, logger: Any) -> api.Builder:
+def _builder(flavour: Flavour) -> api.Builder:
     try:
-        return flavour.module.Builder(logger)
+        return flavour.module.Builder(flavour.log.logger)
     except (TypeError, RuntimeError) as error:
         # full TensorRT's constructor returns nothing where there is no GPU
         raise no_device(flavour) from error
 
 
-def _parse(flavour: Flavour, network: api.INetworkDefinition, graph: bytes, logger: Any) -> None:
-    parser = flavour.module.OnnxParser(network, logger)
+def _parse(flavour: Flavour, network: api.INetworkDefinition, graph: bytes) -> None:
+    parser = flavour.module.OnnxParser(network, flavour.log.logger)
     if not parser.parse(graph):
         errors = [parser.get_error(index) for index in range(parser.num_errors)]
         raise parser_refusal(flavour, [_said(error) for error in errors])

@@ -2,10 +2,12 @@
 
 import importlib
 from dataclasses import dataclass
+from functools import cache
 from typing import cast
 
 from bertslim.errors import UnavailableError
 from bertslim.runtime.tensorrt import api
+from bertslim.runtime.tensorrt.log import Log
 
 TENSORRT = "tensorrt"
 RTX = "tensorrt-rtx"
@@ -24,6 +26,7 @@ class Flavour:
     runtime: str
     """bertslim's name: `tensorrt` or `tensorrt-rtx`."""
     module: api.Module
+    log: Log
 
     @property
     def name(self) -> str:
@@ -41,6 +44,7 @@ class Flavour:
         return hasattr(self.module, "ComputeCapability")
 
 
+@cache
 def load_flavour(runtime: str) -> Flavour:
     """Import TensorRT.
 
@@ -58,8 +62,9 @@ def load_flavour(runtime: str) -> Flavour:
     # stubs leave a package of that name without any content
     if not hasattr(module, "Builder"):
         raise UnavailableError(f"what Python finds as {MODULES[runtime]} is not TensorRT", hint)
-    flavour = Flavour(runtime, cast(api.Module, module))
-    if not hasattr(flavour.module.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
+    if not hasattr(module.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
+        found = f"{NAMES[runtime]} {module.__version__}"
         oldest = f"{NAMES[runtime]} {OLDEST[runtime]} or later is needed"
-        raise UnavailableError(f"{flavour.name} cannot be held to a graph's precision", oldest)
-    return flavour
+        raise UnavailableError(f"{found} cannot be held to a graph's precision", oldest)
+    checked = cast(api.Module, module)
+    return Flavour(runtime, checked, Log(checked))

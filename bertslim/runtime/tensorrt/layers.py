@@ -136,8 +136,8 @@ def _kind(layer: Layer) -> str:
 
 
 def _lines(dump: str) -> Iterator[str]:
-    """Lines of layers; a blank one ends them."""
-    for line in dump.removeprefix("Layers:").strip().splitlines():
+    """Lines of layers; a blank one ends them, and other breaks only part the names of nodes."""
+    for line in dump.removeprefix("Layers:").strip().split("\n"):
         if not line.strip():
             return
         yield line

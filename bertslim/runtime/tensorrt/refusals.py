@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from bertslim.errors import UnavailableError
 from bertslim.runtime.tensorrt.flavours import RTX, Flavour
+from bertslim.runtime.tensorrt.log import Line
 
 NO_DRIVER = "cudaError 35"
 """Logged without a GPU beside whatever is really wrong, and alone where a GPU is really needed."""
@@ -15,14 +15,6 @@ INT64_INPUT = "has Int64 binding"
 
 _FP32_PRODUCT = re.compile(r"operation '(.*?)(?:_U\d+)?' for .*FP32 GEMM is not supported")
 _FOREIGN_OPERATOR = re.compile(r"operator: (\w+).*Plugin not found", re.DOTALL)
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One message of the log."""
-
-    severity: str
-    text: str
 
 
 def warnings_of(log: Sequence[Line]) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """One engine on the GPU: its memory, its stream, and what is put on it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,10 +9,11 @@ import numpy as np
 from bertslim.errors import UnavailableError
 from bertslim.runtime.engine import Array, Batch, Outputs, chosen_inputs
 from bertslim.runtime.tensorrt import api, driver
-from bertslim.runtime.tensorrt.building import Built, Shape, recorder
+from bertslim.runtime.tensorrt.building import Built, Shape
 from bertslim.runtime.tensorrt.flavours import Flavour
+from bertslim.runtime.tensorrt.log import Line
 from bertslim.runtime.tensorrt.memory import Buffer, Cuda
-from bertslim.runtime.tensorrt.refusals import Line, errors_of
+from bertslim.runtime.tensorrt.refusals import errors_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +40,14 @@ class Session:
         """
         self.cuda = cuda
         self.stream = cuda.stream()
-        self._log: list[Line] = []
-        # TensorRT keeps no reference to its logger and its runtime
-        self._logger = recorder(flavour, self._log)
-        self._runtime = flavour.module.Runtime(self._logger)
-        engine = self._runtime.deserialize_cuda_engine(built.plan)
-        if engine is None:
-            raise self._refusal(f"{flavour.name} cannot load the engine")
-        self._engine = engine
-        context = _context(flavour, engine)
-        if context is None:
-            raise self._refusal(f"{flavour.name} cannot make the engine ready")
-        self._context = context
+        self._runtime = flavour.module.Runtime(flavour.log.logger)
+        with flavour.log.listening() as log:
+            engine = self._runtime.deserialize_cuda_engine(built.plan)
+            context = _context(flavour, engine) if engine else None
+        if engine is None or context is None:
+            raise _refusal(f"{flavour.name} cannot load the engine", log)
+        self._log = flavour.log
+        self._engine, self._context = engine, context
         self.inputs, self.outputs = self._slots(flavour, shape)
         self._graph: driver.Graph | None = None
         self.not_captured = ""
@@ -123,7 +121,7 @@ class Session:
 
     def _enqueue(self) -> None:
         if not self._context.execute_async_v3(self.stream.handle):
-            raise self._refusal("the engine does not run")
+            raise _refusal("the engine does not run", tuple(self._log.recent))
 
     def _refuse_if_not_capturable(self) -> None:
         asked = getattr(self._context, "is_stream_capturable", None)
@@ -152,10 +150,6 @@ class Session:
         self._context.set_tensor_address(name, device.address)
         return Slot(name, host, device)
 
-    def _refusal(self, what: str) -> UnavailableError:
-        said = "; ".join(errors_of(self._log)) or "TensorRT says nothing"
-        return UnavailableError(f"{what}: {said}", "it runs on the kind of GPU it was built for")
-
 
 def _context(flavour: Flavour, engine: api.ICudaEngine) -> api.IExecutionContext | None:
     """Make a context; TensorRT-RTX compiles for the shape now, and not beside the first runs."""
@@ -165,3 +159,8 @@ def _context(flavour: Flavour, engine: api.ICudaEngine) -> api.IExecutionContext
     config = engine.create_runtime_config()
     config.dynamic_shapes_kernel_specialization_strategy = strategy.EAGER
     return engine.create_execution_context(config)
+
+
+def _refusal(what: str, log: Sequence[Line]) -> UnavailableError:
+    said = "; ".join(errors_of(log)) or "TensorRT says nothing"
+    return UnavailableError(f"{what}: {said}", "it runs on the kind of GPU it was built for")
