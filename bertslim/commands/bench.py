@@ -73,6 +73,10 @@ class Measuring:
     threads: Annotated[
         int, typer.Option("--threads", min=0, help="CPU threads; 0 takes one for each core.")
     ] = 0
+    no_memory: Annotated[
+        bool,
+        typer.Option("--no-memory", help="Leave out the peak memory, which takes a process each."),
+    ] = False
     seed: Seed = 0
 
 
@@ -166,6 +170,7 @@ def _plan(cells: Cells, measuring: Measuring) -> "Plan":
         engine=EngineSettings(measuring.threads or available_cores()),
         budget=Budget(measuring.seconds, measuring.warm_up, measuring.rounds),
         seed=measuring.seed,
+        memory=not measuring.no_memory,
         any_runtime=cells.runtime is None,
         any_precision=cells.precision is None,
     )

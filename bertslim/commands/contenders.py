@@ -35,11 +35,12 @@ def contender(name: str, checkpoint: Checkpoint, task: Task | None, plan: "Plan"
         graph = written_graphs(model, ranges_from(model, checkpoint, task, plan.seed))
         size = checkpoint.size_in_bytes()
     if task is None:
-        return Contender(name, model, graph, cells, size)
+        return Contender(name, model, checkpoint.path, graph, cells, size)
     examples = read_examples(task, "validation", model, load_tokenizer(checkpoint.path))
     return Contender(
         name,
         model,
+        checkpoint.path,
         graph,
         cells,
         size,

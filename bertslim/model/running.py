@@ -8,8 +8,7 @@ import numpy.typing as npt
 import torch
 
 from bertslim.model.modeling import SlimBertPreTrainedModel
-
-OUTPUTS = ("logits", "start_logits", "end_logits", "last_hidden_state", "pooler_output")
+from bertslim.model.outputs import OUTPUTS
 
 
 def run_model(

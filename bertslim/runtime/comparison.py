@@ -3,12 +3,12 @@
 import functools
 from collections.abc import Sequence
 
-from bertslim.console import track
+from bertslim.console import track, warn
 from bertslim.errors import SettingsError, UnavailableError, fault_list
 from bertslim.model.shapes import parameter_counts
 from bertslim.runtime.contenders import Contender, Entry, prepare
 from bertslim.runtime.engine import Batch, Engine
-from bertslim.runtime.machine import this_machine
+from bertslim.runtime.machine import Machine, this_machine
 from bertslim.runtime.plan import Plan
 from bertslim.runtime.rows import Comparison, Outcome, Row
 from bertslim.runtime.shape import Shape
@@ -23,6 +23,8 @@ def compare(contenders: Sequence[Contender], plan: Plan) -> Comparison:
         UnavailableError: If not one engine could be built.
     """
     _refuse_impossible_lengths(contenders, plan)
+    machine = this_machine()
+    _warn_of_company(machine, plan.engine.threads)
     entries = [entry for contender in contenders for entry in prepare(contender, plan)]
     try:
         _refuse_nothing(entries)
@@ -32,7 +34,7 @@ def compare(contenders: Sequence[Contender], plan: Plan) -> Comparison:
         for entry in entries:
             if entry.engine is not None:
                 entry.engine.close()
-    return Comparison(tuple(rows), plan, this_machine())
+    return Comparison(tuple(rows), plan, machine)
 
 
 def _refuse_impossible_lengths(contenders: Sequence[Contender], plan: Plan) -> None:
@@ -45,6 +47,13 @@ def _refuse_impossible_lengths(contenders: Sequence[Contender], plan: Plan) -> N
         faults += [f"{contender.name} takes {limit}, not {n}" for n in lengths if n > limit]
     if faults:
         raise SettingsError(fault_list("--length is too large", faults))
+
+
+def _warn_of_company(machine: Machine, threads: int) -> None:
+    if machine.is_crowded(threads):
+        warn(f"others keep {machine.busy:.1f} of {len(machine.cpus)} CPUs busy: times will scatter")
+    if threads > machine.cores:
+        warn(f"--threads {threads} is more than the {machine.cores} cores that there are")
 
 
 def _refuse_nothing(entries: Sequence[Entry]) -> None:
@@ -87,6 +96,7 @@ def _row(entry: Entry, shape: Shape, latency: Latency | None) -> Row:
         flops=work.flops(contender.model.config),
         size_bytes=contender.size_bytes,
         build_seconds=entry.build_seconds,
+        peak_bytes=entry.peaks.get(shape),
         difference=agreed.difference if agreed else None,
         allowed_difference=agreed.allowed if agreed else None,
         accuracy=entry.accuracy,

@@ -1,17 +1,20 @@
 """Checkpoints that take part: their engines are built, compared with the reference, then scored."""
 
 import functools
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bertslim.console import detail
+from bertslim.console import detail, warn
 from bertslim.errors import UnavailableError
 from bertslim.model.modeling import SlimBertPreTrainedModel
 from bertslim.runtime import agreement
 from bertslim.runtime.agreement import Agreement
-from bertslim.runtime.engine import Batch, Engine, Outputs, Source, build
+from bertslim.runtime.engine import RUNTIMES, Batch, Engine, Outputs, Source, build
+from bertslim.runtime.footprint import Job, peak_bytes
 from bertslim.runtime.plan import Cell, Plan
 from bertslim.runtime.shape import Shape
 from bertslim.runtime.workload import Workload, random_words
@@ -28,6 +31,8 @@ class Contender:
 
     name: str
     model: SlimBertPreTrainedModel
+    directory: Path
+    """Where the model was loaded from."""
     graph: Callable[[str, str], bytes]
     """Makes its graph for a runtime and precision; may raise UnavailableError."""
     cells: tuple[Cell, ...]
@@ -61,6 +66,8 @@ class Entry:
     build_seconds: float | None = None
     agreements: Mapping[Shape, Agreement] = field(default_factory=dict)
     """With PyTorch fp32; none without an engine."""
+    peaks: Mapping[Shape, int] = field(default_factory=dict)
+    """Most memory of a process that runs nothing else, in bytes, as far as it was measured."""
     accuracy: "Score | None" = None
 
     def agrees(self, shape: Shape) -> bool:
@@ -76,7 +83,9 @@ def prepare(contender: Contender, plan: Plan) -> Iterator[Entry]:
     reference = build("torch", "fp32", source, plan.engine)
     for cell in contender.cells:
         entry = _built(Entry(contender, cell, workloads), source, plan)
-        yield entry if entry.engine is None else _checked(entry, entry.engine, reference)
+        if entry.engine is not None:
+            entry = _checked(entry, entry.engine, reference)
+        yield _weighed(entry, source, plan) if plan.memory else entry
 
 
 def _built(entry: Entry, source: Source, plan: Plan) -> Entry:
@@ -104,6 +113,27 @@ def _checked(entry: Entry, engine: Engine, reference: Engine) -> Entry:
     if score is None or not all(entry.agrees(shape) for shape in agreements):
         return entry
     return replace(entry, accuracy=score(engine.run))
+
+
+def _weighed(entry: Entry, source: Source, plan: Plan) -> Entry:
+    """Measure the memory that an engine takes, at every shape that it is going to be timed at."""
+    cell = entry.cell
+    shapes = [shape for shape in entry.workloads if entry.agrees(shape)]
+    if RUNTIMES[cell.runtime].gpu or not shapes:
+        return entry
+    with tempfile.NamedTemporaryFile(prefix="bertslim-", suffix=".onnx") as file:
+        model = str(entry.contender.directory)
+        if cell.runtime != "torch":
+            file.write(source.graph(cell.runtime, cell.precision))
+            file.flush()
+            model = file.name
+        job = Job(cell.runtime, cell.precision, plan.engine.threads, model)
+        try:
+            peaks = {shape: peak_bytes(job, entry.workloads[shape].timed) for shape in shapes}
+        except UnavailableError as error:
+            warn(f"{entry.contender.name}: the memory of {cell.runtime} is unknown: {error}")
+            return entry
+    return replace(entry, peaks=peaks)
 
 
 def _compared(engine: Engine, reference: Engine, batch: Batch) -> Agreement:

@@ -3,11 +3,12 @@
 import contextlib
 import importlib.metadata
 import math
-import os
 import platform
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+
+from bertslim.runtime.load import busy_cpus, crowded, usable_cpus
 
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 """The CPU flags that decide which kernels a BERT runs on."""
@@ -24,19 +25,33 @@ class Machine:
     cpu: str
     cores: int
     """Physical cores that this process may keep busy."""
+    cpus: tuple[int, ...]
+    """CPUs that it may run on."""
+    cpus_per_core: float
+    """2 where each core runs two threads."""
+    busy: float | None
+    """How many of these CPUs others kept busy just before; None where the kernel does not tell."""
     flags: tuple[str, ...]
     system: str
     python: str
     versions: dict[str, str]
 
+    def is_crowded(self, threads: int) -> bool:
+        """Whether others kept busy what so many threads, a core each, are going to need."""
+        return crowded(self.busy, threads * self.cpus_per_core, len(self.cpus))
+
 
 def this_machine() -> Machine:
-    """Describe the machine that this process runs on."""
+    """Describe the machine that this process runs on, as it is before there is work to do."""
     info = next(iter(processors(_text(CPUINFO))), {})
     present = info.get("flags", "").split()
+    cpus = usable_cpus()
     return Machine(
         cpu=info.get("model name") or platform.processor() or platform.machine(),
         cores=available_cores(),
+        cpus=cpus,
+        cpus_per_core=len(cpus) / physical_cores(_text(CPUINFO), cpus),
+        busy=busy_cpus(),
         flags=tuple(flag for flag in FLAGS if flag in present),
         system=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
@@ -50,9 +65,7 @@ def available_cores() -> int:
     That is fewer than the machine has where it is pinned to some CPUs, or a container's quota
     allows less time than they have.
     """
-    pinned = hasattr(os, "sched_getaffinity")
-    cpus = os.sched_getaffinity(0) if pinned else range(os.cpu_count() or 1)
-    cores = physical_cores(_text(CPUINFO), cpus)
+    cores = physical_cores(_text(CPUINFO), usable_cpus())
     return min(cores, cpu_quota(_text(CPU_MAX)) or cores)
 
 

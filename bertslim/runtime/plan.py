@@ -32,6 +32,8 @@ class Plan:
     budget: Budget
     seed: int
     """Of the random words, or of the choice of rows, that are timed."""
+    memory: bool = True
+    """Whether each engine is also run in a process of its own, to see how much memory it takes."""
     any_runtime: bool = False
     """Whether the runtimes are merely those that are installed; a deployment may have another."""
     any_precision: bool = False

@@ -34,6 +34,9 @@ class Row:
     size_bytes: int
     """On disk: of the weights, or of a deployment's graph."""
     build_seconds: float | None
+    peak_bytes: int | None
+    """Most memory that a process took which loaded the engine and ran this shape; None if that was
+    not measured."""
     difference: float | None
     """Largest absolute difference from PyTorch fp32 of the same checkpoint; None without an
     engine, or if an output is not a finite number."""

@@ -23,6 +23,7 @@ QUICK = [
     "3",
     "--warm-up",
     "0",
+    "--no-memory",
     "-q",
 ]
 NAMED = {"id2label": {0: "0", 1: "1"}}
@@ -47,7 +48,7 @@ def test_table_has_a_line_for_every_engine(
 ) -> None:
     assert main(["bench", str(big), str(small), "--task", str(sentence_task), *QUICK]) == 0
     lines = capsys.readouterr().out.splitlines()
-    titles = "batch 2 x 16 accuracy 95 % CI p50 ms p95 ms seq/s ratio 10-90 % max diff"
+    titles = "batch 2 x 16 accuracy 95 % CI p50 ms p95 ms seq/s ratio 10-90 % max diff load s"
     assert " ".join(lines[0].split()) == titles
     engines = ["  torch fp32", "  onnxruntime fp32", "  openvino fp32"]
     names = [line[:18].rstrip() for line in lines if line.startswith("  ")]
@@ -61,12 +62,14 @@ def test_saved_json_picture_and_printed_json(
 ) -> None:
     files = ["--save", str(tmp_path / "bench.json"), "--picture", str(tmp_path / "bench.png")]
     words = ["bench", str(big), "--task", str(sentence_task), "--runtime", "onnxruntime", "--json"]
-    assert main([*words, *files, *QUICK]) == 0
+    quick = [word for word in QUICK if word != "--no-memory"]
+    assert main([*words, *files, *quick]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((tmp_path / "bench.json").read_text())
     (row,) = printed["rows"]
     assert (row["shape"], len(row["latency"]["times"])) == ({"batch_size": 2, "length": 16}, 3)
     assert row["accuracy"]["examples"] == 48
+    assert 20e6 < row["peak_bytes"] < 2e9
     assert row["difference"] <= row["allowed_difference"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bench.json", "bench.png"]
 

@@ -23,6 +23,7 @@ def row(
     difference: float | None = 1e-6,
     outcome: Outcome | None = None,
     shape: Shape = SHAPE,
+    peak: int | None = None,
 ) -> Row:
     """One row at batch 8 x 128; without times it was not timed."""
     score = None
@@ -38,6 +39,7 @@ def row(
         flops=10**9,
         size_bytes=90_900_000,
         build_seconds=1.5,
+        peak_bytes=peak,
         difference=difference,
         allowed_difference=1e-3,
         accuracy=score,
@@ -47,8 +49,18 @@ def row(
     )
 
 
-def comparison(*rows: Row) -> Comparison:
+def comparison(*rows: Row, busy: float = 0.0) -> Comparison:
     """The rows, on a machine of no consequence."""
     plan = Plan(("torch",), ("fp32",), (8,), (128,), EngineSettings(2), Budget(1, 0, 1), 0)
-    machine = Machine("A CPU", 2, ("avx2",), "Linux 6", "3.11.7", {"torch": "2.13.0"})
+    machine = Machine(
+        cpu="A CPU",
+        cores=2,
+        cpus=(0, 1),
+        cpus_per_core=1.0,
+        busy=busy,
+        flags=("avx2",),
+        system="Linux 6",
+        python="3.11.7",
+        versions={"torch": "2.13.0"},
+    )
     return Comparison(rows, plan, machine)

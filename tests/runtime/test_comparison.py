@@ -1,8 +1,9 @@
 """Nothing is timed that was not compared first."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from bertslim.runtime import contenders
 from bertslim.runtime.comparison import compare
 from bertslim.runtime.contenders import Contender, Run
 from bertslim.runtime.engine import EngineSettings, Source
+from bertslim.runtime.footprint import Job
 from bertslim.runtime.plan import Cell, Plan
 from bertslim.runtime.shape import Lengths, Shape
 from bertslim.runtime.timing import Budget
@@ -58,12 +60,15 @@ def contender(name: str, *runtimes: str, scored: bool = True) -> Contender:
 
     cells = tuple(Cell(runtime, "fp32") for runtime in runtimes or ("torch",))
     model = SlimBertForSequenceClassification(config)
-    return Contender(name, model, lambda *_: b"", cells, 1000, score if scored else None)
+    directory, graph = Path("models") / name, name.encode()
+    return Contender(
+        name, model, directory, lambda *_: graph, cells, 1000, score if scored else None
+    )
 
 
 def plan(lengths: tuple[int | Literal["task"], ...] = (8,)) -> Plan:
     budget = Budget(seconds=0, warm_up=0, least_rounds=2)
-    return Plan(("torch",), ("fp32",), (2,), lengths, EngineSettings(1), budget, seed=0)
+    return Plan(("torch",), ("fp32",), (2,), lengths, EngineSettings(1), budget, 0, memory=False)
 
 
 @pytest.fixture(autouse=True)
@@ -76,6 +81,7 @@ def engines(monkeypatch: pytest.MonkeyPatch, errors: dict[str, float]) -> None:
         return FakeEngine(source.model.config.name_or_path, runtime, errors[runtime])
 
     monkeypatch.setattr(contenders, "build", build)
+    monkeypatch.setattr("bertslim.runtime.machine.busy_cpus", lambda: 0.0)
 
 
 @pytest.fixture
@@ -188,3 +194,56 @@ def test_rows_of_a_task_are_compared_and_timed_as_they_come() -> None:
     assert row.shape == Shape(2, "task")
     assert row.lengths == Lengths(mean=2.5, longest=4, padding=pytest.approx(2 / 12))
     assert row.latency is not None
+
+
+def test_memory_is_measured_of_what_is_going_to_be_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = []
+
+    def peak(job: Job, batches: Sequence[Mapping[str, np.ndarray]]) -> int:
+        loaded = job.model if job.runtime == "torch" else Path(job.model).read_bytes()
+        jobs.append((job.runtime, loaded, batches[0]["input_ids"].shape))
+        return 10**6 * len(jobs)
+
+    errors = {"torch": 0.0, "onnxruntime": 0.0}
+    monkeypatch.setattr(contenders, "peak_bytes", peak)
+    monkeypatch.setattr(
+        contenders, "build", lambda runtime, *_: FakeEngine("big", runtime, errors[runtime])
+    )
+    weighed = replace(plan((4, 8)), memory=True)
+    found = compare([contender("big", "torch", "onnxruntime")], weighed).rows
+    assert jobs == [
+        ("torch", "models/big", (2, 4)),
+        ("torch", "models/big", (2, 8)),
+        ("onnxruntime", b"big", (2, 4)),
+        ("onnxruntime", b"big", (2, 8)),
+    ]
+    assert [row.peak_bytes for row in found] == [10**6, 3 * 10**6, 2 * 10**6, 4 * 10**6]
+    errors["onnxruntime"] = 0.5
+    jobs.clear()
+    compare([contender("big", "onnxruntime")], weighed)
+    assert jobs == []
+
+
+def test_memory_that_cannot_be_measured_is_a_word_and_an_empty_cell(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> int:
+        raise UnavailableError("the process ended with code -9: it says nothing")
+
+    monkeypatch.setattr(contenders, "peak_bytes", fail)
+    (row,) = compare([contender("big")], replace(plan(), memory=True)).rows
+    assert (row.peak_bytes, row.outcome) == (None, "timed")
+    said = "warning: big: the memory of torch is unknown: the process ended with code -9"
+    assert said in capsys.readouterr().err
+
+
+def test_company_and_too_many_threads_are_warned_of(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("bertslim.runtime.machine.busy_cpus", lambda: 1.0)
+    monkeypatch.setattr("bertslim.runtime.machine.usable_cpus", lambda: (0,))
+    compare([contender("big")], replace(plan(), engine=EngineSettings(3)))
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: others keep 1.0 of 1 CPUs busy: times will scatter",
+        "warning: --threads 3 is more than the 1 cores that there are",
+    ]

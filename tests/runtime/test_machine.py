@@ -84,7 +84,7 @@ def test_cores_are_bounded_by_pinning_and_quota(
         (tmp_path / "cpu.max").write_text(quota)
     monkeypatch.setattr(machines, "CPUINFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(machines, "CPU_MAX", tmp_path / "cpu.max")
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(cpus))
+    monkeypatch.setattr(machines, "usable_cpus", lambda: tuple(cpus))
     assert available_cores() == cores
 
 
@@ -92,4 +92,7 @@ def test_this_machine_has_a_name_cores_and_versions() -> None:
     machine = this_machine()
     assert machine.cpu
     assert machine.cores == available_cores() >= 1
+    assert machine.cores <= len(machine.cpus)
+    assert machine.cpus_per_core >= 1
+    assert machine.busy is None or 0 <= machine.busy <= len(machine.cpus)
     assert machine.versions["numpy"] == numpy.__version__

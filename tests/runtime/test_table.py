@@ -1,9 +1,11 @@
 """The table, to the character."""
 
 import inspect
+from dataclasses import replace
 
 import pytest
 
+from bertslim.runtime.shape import Lengths, Shape
 from bertslim.runtime.table import comparison_text
 from tests.runtime.fakes import comparison, row
 
@@ -48,3 +50,19 @@ def test_without_a_task_there_is_no_metric_and_noise_is_marked() -> None:
     assert " ".join(text.splitlines()[0].split()) == titles
     assert "~1.50" in text
     assert "~ noisy" in text
+
+
+def test_memory_where_it_was_measured_and_company_where_there_was_some() -> None:
+    rows = [row(times=[1.0, 1.0], peak=512_300_000), row("small", [1.0, 1.0])]
+    text = comparison_text(comparison(*rows, busy=1.5), 80).plain
+    assert "peak MB" in text.splitlines()[0]
+    assert [line.split()[-1] for line in text.splitlines()[2:5:2]] == ["512", "1e-06"]
+    assert "others kept 1.5 of 2 CPUs busy when this began" in text
+
+
+def test_rows_of_a_task_tell_how_long_they_are() -> None:
+    lengths = Lengths(mean=13.24, longest=40, padding=0.351)
+    served = replace(row(times=[1.0]), shape=Shape(8, "task"), lengths=lengths)
+    title, checkpoint, *_ = comparison_text(comparison(served), 80).plain.splitlines()
+    assert title.startswith("batch 8 x task ")
+    assert checkpoint.endswith(" 90.9 MB, 13.2 tokens, at most 40, 35% padding")
