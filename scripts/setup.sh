@@ -27,4 +27,11 @@ else
     "${pip[@]}" install "$TORCH"
   }
 fi
-"${pip[@]}" install --editable '.[openvino,demo,dev]'
+
+extras=openvino,demo,dev
+if [ "$(uname -sm)" = 'Linux x86_64' ]; then
+  extras=$extras,tensorrt-rtx # builds engines for NVIDIA GPUs on any CPU, which the tests do
+else
+  echo "TensorRT-RTX has no wheels for $(uname -sm): no engines are built in the tests" >&2
+fi
+"${pip[@]}" install --editable ".[$extras]"

@@ -132,7 +132,7 @@ def _capability(flavour: Flavour, sm: str) -> api.Enum:
             "use full TensorRT on the GPU's machine; Volta (SM70) needs 10.0 to 10.4",
         )
     raise SettingsError(
-        f"--sm {sm}: {flavour.name} has no such target", f"known: {', '.join(known)}"
+        f"{flavour.name} does not build for SM{sm}", f"--sm takes one of {', '.join(known)}"
     )
 
 

@@ -1,7 +1,8 @@
 """TensorRT as one of the runtimes: engines of one shape each, built when a batch asks for them."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import onnx
 
@@ -77,6 +78,23 @@ class TensorRtEngine:
             session.capture()
             self.sessions[shape] = session
         return self.sessions[shape]
+
+    def facts(self, shape: Shape) -> dict[str, Any]:
+        """What the times of one shape depend on, as JSON can hold it."""
+        built, session = self.built[shape], self.sessions[shape]
+        return {
+            "device": asdict(self.device),
+            "tensorrt": self.workshop.flavour.name,
+            "memory": self.cuda.name,
+            "cuda_graph": session.captured,
+            "not_captured": session.not_captured,
+            "tf32": False,
+            "engine_bytes": len(built.plan),
+            "weights_bytes": built.weights_bytes,
+            "activation_bytes": built.activation_bytes,
+            "build_seconds": built.seconds,
+            "warnings": built.warnings,
+        }
 
     def close(self) -> None:
         """Give the memory back; the engine cannot run any more."""

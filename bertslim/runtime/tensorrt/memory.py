@@ -3,6 +3,7 @@
 pycuda comes as source and compiles for minutes; torch is there anyway, so nobody has to.
 """
 
+import atexit
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -109,9 +110,14 @@ class PyCuda:
 
     def __init__(self) -> None:
         self._driver = importlib.import_module("pycuda.driver")
-        self._driver.init()
-        self._context = self._driver.Device(0).retain_primary_context()
-        self._context.push()
+        try:
+            self._driver.init()
+            context = self._driver.Device(0).retain_primary_context()
+        except self._driver.Error as error:
+            raise RuntimeError(str(error)) from error
+        context.push()
+        # pycuda aborts the process if it still has a context at the end
+        atexit.register(context.pop)
 
     def buffer(self, size: int) -> Buffer:
         """Take memory on the device, in bytes."""

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from bertslim.errors import UnavailableError
+from bertslim.runtime.tensorrt.driver import VOLTA
 from bertslim.runtime.tensorrt.flavours import RTX, Flavour
 from bertslim.runtime.tensorrt.log import Line
 
@@ -52,7 +53,9 @@ def build_refusal(flavour: Flavour, sm: str, log: Sequence[Line]) -> Unavailable
         return UnavailableError(f"SM{sm} has no bf16", "--precision fp16, or --sm 80 or above")
     if NO_DRIVER in said:
         return no_device(flavour)
-    return UnavailableError(f"{flavour.name} cannot build for SM{sm}: {said or 'it says nothing'}")
+    hint = "SM70 (Volta) needs TensorRT 10.0 to 10.4" if sm == VOLTA else ""
+    said = said or "it says nothing"
+    return UnavailableError(f"{flavour.name} cannot build for SM{sm}: {said}", hint)
 
 
 def no_device(flavour: Flavour) -> UnavailableError:

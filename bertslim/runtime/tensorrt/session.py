@@ -49,6 +49,8 @@ class Session:
         self._log = flavour.log
         self._engine, self._context = engine, context
         self.inputs, self.outputs = self._slots(flavour, shape)
+        # whatever lies in fresh memory is no row of the word table
+        self.upload()
         self._graph: driver.Graph | None = None
         self.not_captured = ""
         """Why there is no CUDA graph; empty if there is one, or none was asked for."""
@@ -64,9 +66,9 @@ class Session:
 
     def fill(self, batch: Batch) -> None:
         """Put a batch into the memory that is uploaded."""
-        for name, values in chosen_inputs(batch, [slot.name for slot in self.inputs]).items():
-            slot = next(slot for slot in self.inputs if slot.name == name)
-            slot.host[...] = values
+        chosen = chosen_inputs(batch, [slot.name for slot in self.inputs])
+        for slot in self.inputs:
+            slot.host[...] = chosen[slot.name]
 
     def upload(self) -> None:
         """Copy the inputs to the device."""
@@ -146,6 +148,7 @@ class Session:
     def _slot(self, flavour: Flavour, name: str) -> Slot:
         dtype = flavour.module.nptype(self._engine.get_tensor_dtype(name))
         host = self.cuda.pinned(tuple(self._context.get_tensor_shape(name)), dtype)
+        host[...] = 0
         device = self.cuda.buffer(host.nbytes)
         self._context.set_tensor_address(name, device.address)
         return Slot(name, host, device)

@@ -1,6 +1,7 @@
 """What only an NVIDIA GPU can show. Nothing here has an effect where there is none."""
 
 import importlib.util
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -103,6 +104,13 @@ def test_times_are_taken(engine: TensorRtEngine, switches: Switches) -> None:
     assert len(found.queries) >= BRIEF.queries
     assert all(query.compute > 0 for query in found.queries)
     assert found.wall_seconds >= BRIEF.seconds
+
+
+def test_what_the_times_depend_on_is_recorded(engine: TensorRtEngine) -> None:
+    facts = engine.facts(SHAPES[0])
+    assert facts["device"]["sm"] == find_device().sm
+    assert facts["engine_bytes"] > 0
+    json.dumps(facts)
 
 
 def test_the_builder_did_what_the_graph_hoped_for(engine: TensorRtEngine) -> None:

@@ -93,9 +93,9 @@ def test_gpus_that_are_too_old_or_unknown() -> None:
     known = known_targets(load_flavour(RTX))
     assert known[:4] == ("75", "80", "86", "89")
     for unknown in ("99", "7.5", "current", ""):
-        with pytest.raises(SettingsError, match="has no such target") as refused:
+        with pytest.raises(SettingsError, match="does not build for SM") as refused:
             build_ahead(graph, SHAPE, unknown)
-        assert refused.value.hint == f"known: {', '.join(known)}"
+        assert refused.value.hint == f"--sm takes one of {', '.join(known)}"
 
 
 def test_a_missing_driver_is_blamed_only_if_nothing_else_is_wrong() -> None:
@@ -119,3 +119,5 @@ def test_a_build_that_needs_the_gpu_itself() -> None:
     assert str(refusal) == f"{flavour.name} needs a CUDA device here and finds none"
     unknown = build_refusal(flavour, TURING, [Line("ERROR", NO_DRIVER), Line("ERROR", "odd")])
     assert str(unknown) == f"{flavour.name} cannot build for SM75: odd"
+    assert unknown.hint == ""
+    assert "10.0 to 10.4" in build_refusal(flavour, "70", [Line("ERROR", "odd")]).hint
