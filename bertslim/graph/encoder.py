@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from bertslim.graph import contrib, standard
+from bertslim.graph import onnxruntime, standard
 from bertslim.graph.blocks import Blocks
 from bertslim.graph.nodes import GraphBuilder
 from bertslim.model.configuration import LayerWidths, SlimBertConfig, layer_widths
 
-DIALECTS: Mapping[str, Blocks] = {"standard": standard, "onnxruntime": contrib}
+DIALECTS: Mapping[str, Blocks] = {"standard": standard, "onnxruntime": onnxruntime}
 
 
 def encoder(g: GraphBuilder, config: SlimBertConfig, prefix: str, *, first_token_only: bool) -> str:

@@ -11,17 +11,18 @@ from bertslim.errors import CheckpointError
 from bertslim.graph.form import PLAIN, Form
 from bertslim.store.deployment import Fusion
 
-OPSET = 20
-"""LayerNormalization came with 17, Gelu with 20: runtimes need not recognise them from pieces."""
+OPSETS = {"standard": (20, 9), "onnxruntime": (23, 11)}
+"""Opset and the oldest IR version that holds it, by dialect, so that older runtimes open the file.
+
+LayerNormalization came with opset 17, Gelu with 20, Attention with 23: what is one operator need
+not be recognised from pieces.
+"""
 CONTRIB = "com.microsoft"
 """ONNX Runtime's own operators."""
-IR_VERSION = 9
-"""The oldest that holds opset 20, so that older runtimes open the file."""
 
-FLOAT, FLOAT16, INT32, INT64, BOOL = (
+FLOAT, FLOAT16, INT64, BOOL = (
     TensorProto.FLOAT,
     TensorProto.FLOAT16,
-    TensorProto.INT32,
     TensorProto.INT64,
     TensorProto.BOOL,
 )
@@ -42,8 +43,9 @@ class GraphBuilder:
         self.weights = weights
         self.form = form
         # Written in place: a 400 MB graph that is assembled from parts is copied at every step.
-        self.model = ModelProto(ir_version=IR_VERSION, producer_name="bertslim")
-        self.model.opset_import.append(helper.make_opsetid("", OPSET))
+        opset, ir_version = OPSETS[form.dialect]
+        self.model = ModelProto(ir_version=ir_version, producer_name="bertslim")
+        self.model.opset_import.append(helper.make_opsetid("", opset))
         if form.dialect == "onnxruntime":
             self.model.opset_import.append(helper.make_opsetid(CONTRIB, 1))
         self.fusions: list[Fusion] = []
@@ -75,13 +77,10 @@ class GraphBuilder:
         """Add a node of the ONNX standard."""
         return self._add("", operator, inputs, name, attributes)
 
-    def several(
-        self, operator: str, inputs: Sequence[str], name: str, others: Sequence[str]
-    ) -> tuple[str, ...]:
-        """Add a node of the ONNX standard that makes more than one value: `name`, `name:other`."""
-        values = (self.node(operator, inputs, name), *(f"{name}:{other}" for other in others))
-        self.model.graph.node[-1].output[:] = values
-        return values
+    def several(self, operator: str, inputs: Sequence[str], names: Sequence[str]) -> None:
+        """Add a node of the ONNX standard that makes several values; it has the first's name."""
+        self.node(operator, inputs, names[0])
+        self.model.graph.node[-1].output.extend(names[1:])
 
     def contrib(
         self, operator: str, inputs: Sequence[str], name: str, **attributes: Attribute

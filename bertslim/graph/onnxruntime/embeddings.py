@@ -1,7 +1,7 @@
 """Words, positions and token types; tensors are (batch, length, width) where unsaid."""
 
-from bertslim.graph.contrib.linear import linear
 from bertslim.graph.nodes import FLOAT, GraphBuilder
+from bertslim.graph.onnxruntime.linear import linear
 from bertslim.graph.standard.embeddings import position_embeddings, token_type_embeddings
 from bertslim.graph.standard.integers import rounded_constant
 from bertslim.graph.standard.operators import layer_norm
