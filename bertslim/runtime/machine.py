@@ -44,7 +44,6 @@ class Machine:
 def this_machine() -> Machine:
     """Describe the machine that this process runs on, as it is before there is work to do."""
     info = next(iter(processors(_text(CPUINFO))), {})
-    present = info.get("flags", "").split()
     cpus = usable_cpus()
     return Machine(
         cpu=info.get("model name") or platform.processor() or platform.machine(),
@@ -52,11 +51,18 @@ def this_machine() -> Machine:
         cpus=cpus,
         cpus_per_core=len(cpus) / physical_cores(_text(CPUINFO), cpus),
         busy=busy_cpus(),
-        flags=tuple(flag for flag in FLAGS if flag in present),
+        flags=cpu_flags(),
         system=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
         versions=installed_versions(),
     )
+
+
+def cpu_flags() -> tuple[str, ...]:
+    """Return which of `FLAGS` the CPU has."""
+    info = next(iter(processors(_text(CPUINFO))), {})
+    present = info.get("flags", "").split()
+    return tuple(flag for flag in FLAGS if flag in present)
 
 
 def available_cores() -> int:
