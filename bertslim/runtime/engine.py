@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bertslim.errors import SettingsError, UnavailableError
+from bertslim.runtime.kernels import Kernel
 from bertslim.runtime.tensorrt.driver import find_device
 
 if TYPE_CHECKING:
@@ -80,12 +81,15 @@ class Runtime:
 RUNTIMES: Mapping[str, Runtime] = {
     "torch": Runtime("torch", "bertslim.runtime.torch_", ("fp32", "bf16"), "pip install torch"),
     "onnxruntime": Runtime(
-        "onnxruntime", "bertslim.runtime.onnxruntime_", ("fp32",), "pip install onnxruntime"
+        "onnxruntime",
+        "bertslim.runtime.onnxruntime_",
+        ("fp32", "int8"),
+        "pip install onnxruntime",
     ),
     "openvino": Runtime(
         "openvino",
         "bertslim.runtime.openvino_",
-        ("fp32", "bf16"),
+        ("fp32", "bf16", "int8"),
         "pip install 'bertslim[openvino]'",
     ),
     "tensorrt": Runtime(
@@ -151,13 +155,28 @@ def build(runtime: str, precision: str, source: Source, settings: EngineSettings
         SettingsError: If the runtime or the precision is unknown.
         UnavailableError: If this machine lacks the package or the instructions, or the runtime
             lacks the precision. There is no silent fallback.
+        CheckpointError: If the graph is a file that the runtime cannot read, or not bertslim's.
     """
-    check_names((runtime,), (precision,))
-    if precision not in RUNTIMES[runtime].precisions:
-        known = ", ".join(RUNTIMES[runtime].precisions)
-        raise UnavailableError(f"{runtime} has no {precision}", f"it has: {known}")
+    _refuse_unknown(runtime, precision)
     engine: Engine = _load(runtime).build(source, precision, settings)
     return engine
+
+
+def kernels(
+    runtime: str, precision: str, graph: bytes, settings: EngineSettings
+) -> tuple[Kernel, ...]:
+    """List what a runtime executes of a graph, in its order.
+
+    The times are those at the first of `settings.shapes`; without shapes there are none.
+
+    Raises:
+        SettingsError, UnavailableError, CheckpointError: As `build`.
+    """
+    _refuse_unknown(runtime, precision)
+    if runtime == "torch":
+        raise UnavailableError("PyTorch runs a model, not a graph", "ask another runtime")
+    found: tuple[Kernel, ...] = _load(runtime).kernels(graph, precision, settings)
+    return found
 
 
 def chosen_inputs(batch: Batch, names: Sequence[str]) -> dict[str, Array]:
@@ -165,6 +184,13 @@ def chosen_inputs(batch: Batch, names: Sequence[str]) -> dict[str, Array]:
     return {
         name: batch[name] if name in batch else np.zeros_like(batch["input_ids"]) for name in names
     }
+
+
+def _refuse_unknown(runtime: str, precision: str) -> None:
+    check_names((runtime,), (precision,))
+    if precision not in RUNTIMES[runtime].precisions:
+        known = ", ".join(RUNTIMES[runtime].precisions)
+        raise UnavailableError(f"{runtime} has no {precision}", f"it has: {known}")
 
 
 def _load(runtime: str) -> Any:

@@ -3,11 +3,12 @@
 import openvino
 
 from bertslim.errors import UnavailableError
-from bertslim.model.running import OUTPUTS
+from bertslim.model.outputs import OUTPUTS
 from bertslim.runtime.engine import NO_BF16, Batch, EngineSettings, Outputs, Source, chosen_inputs
+from bertslim.runtime.graphs import INPUTS, refuse_foreign, unreadable
+from bertslim.runtime.kernels import Kernel
 
 DEVICE = "CPU"
-HINTS = {"fp32": "f32", "bf16": "bf16"}
 
 
 class OpenVinoEngine:
@@ -37,17 +38,62 @@ class OpenVinoEngine:
 def build(source: Source, precision: str, settings: EngineSettings) -> OpenVinoEngine:
     """Compile the graph for the least latency, in exactly the precision that was asked for.
 
+    What an int8 graph leaves in float is computed in bf16 where the CPU has it: that is faster, and
+    its rounding is lost in that of int8.
+
     Raises:
         UnavailableError: If bf16 is asked for and the CPU has none: OpenVINO would take fp32.
+        CheckpointError: If the graph cannot be read, or is none of a BERT.
     """
+    graph = source.graph("openvino", precision)
+    return OpenVinoEngine(compile_graph(graph, precision, settings), precision)
+
+
+def kernels(graph: bytes, precision: str, settings: EngineSettings) -> tuple[Kernel, ...]:
+    """List what OpenVINO executes, with times if `settings.shapes` says for which batch.
+
+    Raises:
+        UnavailableError, CheckpointError: As `build`.
+    """
+    # engines do not need what reads ONNX
+    from bertslim.runtime.openvino_kernels import list_kernels
+
+    # counting takes time, so engines do without
+    compiled = compile_graph(graph, precision, settings, PERF_COUNT=bool(settings.shapes))
+    return list_kernels(compiled, graph, settings.shapes[:1])
+
+
+def compile_graph(
+    graph: bytes, precision: str, settings: EngineSettings, **properties: object
+) -> openvino.CompiledModel:
+    """Compile a graph for this CPU; see `build`."""
     core = openvino.Core()
-    if precision == "bf16" and "BF16" not in core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES"):
-        raise UnavailableError(NO_BF16, "use --precision fp32")
     hints = {
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": HINTS[precision],
+        "INFERENCE_PRECISION_HINT": float_type(core, precision),
         "INFERENCE_NUM_THREADS": settings.threads,
+        **properties,
     }
-    graph = core.read_model(source.graph("openvino", precision))
-    compiled = core.compile_model(graph, DEVICE, hints)
-    return OpenVinoEngine(compiled, precision)
+    try:
+        model = core.read_model(graph)
+        refuse_foreign(_names(model.inputs, INPUTS), _names(model.outputs, OUTPUTS))
+        return core.compile_model(model, DEVICE, hints)
+    except RuntimeError as error:
+        raise unreadable("OpenVINO", error) from error
+
+
+def float_type(core: openvino.Core, precision: str) -> str:
+    """Choose what OpenVINO computes all floats in.
+
+    Raises:
+        UnavailableError: If bf16 is asked for and the CPU has none.
+    """
+    has_bf16 = "BF16" in core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
+    if precision == "bf16" and not has_bf16:
+        raise UnavailableError(NO_BF16, "use --precision fp32")
+    return "bf16" if has_bf16 and precision != "fp32" else "f32"
+
+
+def _names(ports: list[openvino.Output], known: tuple[str, ...]) -> list[str]:
+    """Name each port, by one of the names that are known if it has several."""
+    return [next((n for n in known if n in port.names), port.any_name) for port in ports]
