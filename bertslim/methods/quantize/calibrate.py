@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from bertslim.errors import CheckpointError
+from bertslim.methods.quantize.grid import Scheme
 from bertslim.methods.quantize.histogram import Histogram
-from bertslim.methods.quantize.observe import Rows, See, observe
+from bertslim.methods.quantize.observe import Rows, See, linear_layers, observe
+from bertslim.methods.quantize.smooth import Channels, smoothing_factors
 from bertslim.methods.quantize.thresholds import Calibration
 from bertslim.model.configuration import layer_widths
 from bertslim.model.modeling import SlimBertForMaskedLM, SlimBertPreTrainedModel
@@ -25,10 +27,15 @@ class Quantize:
     Attributes:
         calibration: How ranges are chosen.
         products: Whether the products inside the attentions compute in int8 as well.
+        smooth: Whether channels may be divided by factors that go into the weights; the rows are
+            then run over twice.
+        scheme: Of activations.
     """
 
     calibration: Calibration
     products: bool
+    smooth: bool
+    scheme: Scheme
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +66,38 @@ def quantize(
     """
     inputs: Histograms = defaultdict(Histogram)
     outputs: Histograms = defaultdict(Histogram)
-    see_output = counting(outputs) if settings.products else None
-    leaders = observe(model, rows, counting(inputs), see_output)
+    factors = smoothing(model, settings, rows) if settings.smooth else {}
+    count, see_output = counting(inputs), counting(outputs) if settings.products else None
+
+    def see_input(path: str, x: Tensor) -> None:
+        count(path, x / factors[path] if path in factors else x)
+
+    leaders = observe(model, rows, see_input, see_output)
     ranges = {leader: settings.calibration.range_of(h) for leader, h in inputs.items()}
     products = {path: settings.calibration.range_of(h) for path, h in outputs.items()}
     quantization = Quantization(
         inputs={path: ranges[leader] for path, leader in leaders.items()},
         products={path: scaled_query(model, path, found) for path, found in products.items()},
+        smoothing={p: tuple(factors[o].tolist()) for p, o in leaders.items() if o in factors},
         # the decoder of a masked language model is the same table, and needs it in float
         embedding=not isinstance(model, SlimBertForMaskedLM),
     )
     peaks = {path: inputs[leader].peak for path, leader in leaders.items()}
     return quantization, CalibrationReport(len(rows.encoded), peaks)
+
+
+def smoothing(model: SlimBertPreTrainedModel, settings: Quantize, rows: Rows) -> dict[str, Tensor]:
+    """Return s, (in,), for the inputs that smoothing serves, by the first layer that takes each."""
+    seen: defaultdict[str, Channels] = defaultdict(Channels)
+    leaders = observe(
+        model, rows, lambda path, x: seen[path].add(x), description="looking for outliers"
+    )
+    layers = linear_layers(model)
+    groups = {
+        leader: [layers[path] for path, owner in leaders.items() if owner == leader]
+        for leader in seen
+    }
+    return smoothing_factors(seen, groups, settings.calibration, settings.scheme)
 
 
 def counting(histograms: Histograms) -> See:

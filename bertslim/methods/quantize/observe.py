@@ -144,17 +144,24 @@ def observe(
         By path of each linear layer, the path that its input was shown under.
     """
     watch = Watch(see_input, see_output or (lambda _path, _values: None))
+    with evaluating(model), _hooked(model, watch, outputs=see_output is not None):
+        for batch in rows.batches(model, description):
+            watch.real, watch.last = batch["attention_mask"].bool(), ("", None)
+            with autocast(rows.precision, watch.real.device):
+                model.encoder(**batch, first_token_only=model.first_token_only)
+    return watch.leaders
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Run a model without dropout and gradients; it is then as it was."""
     mode = model.training
     model.train(mode=False)
     try:
-        with torch.inference_mode(), _hooked(model, watch, outputs=see_output is not None):
-            for batch in rows.batches(model, description):
-                watch.real, watch.last = batch["attention_mask"].bool(), ("", None)
-                with autocast(rows.precision, watch.real.device):
-                    model.encoder(**batch, first_token_only=model.first_token_only)
+        with torch.no_grad():
+            yield
     finally:
         model.train(mode)
-    return watch.leaders
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bertslim.methods.quantize.grid import Grid, Scheme, rounded_rows
-from bertslim.methods.quantize.observe import PRODUCTS, encoder_path, linear_layers
+from bertslim.methods.quantize.observe import PRODUCTS, linear_layers
+from bertslim.methods.quantize.units import attention_paths, table_path
 from bertslim.model.layers import Attention
 from bertslim.model.modeling import SlimBertPreTrainedModel
 from bertslim.model.quantization import Quantization, Range
@@ -47,23 +48,11 @@ def simulated(
             replace(path, Int8Attention(cast("Attention", model.get_submodule(path)), grids))
         if quantization.embedding:
             table = model.encoder.embeddings.word_embeddings
-            replace(embedding_path(model), Int8Embedding(table))
+            replace(table_path(model), Int8Embedding(table))
         yield
     finally:
         for path, original in reversed(replaced.items()):
             model.set_submodule(path, original)
-
-
-def attention_paths(quantization: Quantization) -> list[str]:
-    """Return the attentions whose inner products are int8."""
-    products = quantization.products
-    paths = dict.fromkeys(path.rpartition(".")[0] for path in products)
-    return [path for path in paths if all(f"{path}.{part}" in products for part in PRODUCTS)]
-
-
-def embedding_path(model: SlimBertPreTrainedModel) -> str:
-    """Return the path of the word embedding table."""
-    return f"{encoder_path(model)}.embeddings.word_embeddings".lstrip(".")
 
 
 class Int8Linear(nn.Module):

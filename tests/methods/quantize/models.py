@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from torch import Tensor
 
 from bertslim.methods.quantize.observe import Rows
 from bertslim.model.configuration import LayerWidths, SlimBertConfig, with_widths
@@ -15,6 +16,7 @@ from bertslim.model.modeling import (
     SlimBertModel,
     SlimBertPreTrainedModel,
 )
+from bertslim.train.batching import collate
 
 VOCABULARY, LENGTH = 64, 32
 
@@ -83,3 +85,15 @@ def token_rows(lengths: Sequence[int] = (3, 9, 5, 12, 1, 7, 2, 20, 4, 6)) -> Dat
 
 def rows(batch_size: int = 4, **changes: Any) -> Rows:
     return Rows(token_rows(**changes), batch_size)
+
+
+def batch() -> dict[str, Tensor]:
+    """All rows in one."""
+    arrays = collate(list(token_rows()), 0)
+    return {name: torch.from_numpy(arrays[name]) for name in ("input_ids", "attention_mask")}
+
+
+def outputs(model: SlimBertPreTrainedModel) -> Tensor:
+    with torch.no_grad():
+        found = model(**batch())
+    return found.logits if found.get("logits") is not None else found.last_hidden_state

@@ -19,11 +19,13 @@ from tests.methods.quantize.models import (
     uneven,
 )
 
-MINMAX = Quantize(Calibration("minmax"), products=True)
+
+def settings(method: str = "minmax", percentile: float = 99.99, products: bool = True) -> Quantize:
+    return Quantize(Calibration(method, percentile), products, smooth=False, scheme="symmetric")
 
 
 def quantized(model: SlimBertPreTrainedModel, data: Rows) -> Quantization:
-    return quantize(model, MINMAX, data)[0]
+    return quantize(model, settings(), data)[0]
 
 
 @pytest.mark.parametrize("make", [classifier, tagger, uneven, encoder])
@@ -58,7 +60,7 @@ def test_the_query_is_seen_as_the_graph_has_it() -> None:
 
 
 def test_products_are_left_out_unless_asked_for() -> None:
-    found, _ = quantize(tagger(), Quantize(Calibration("minmax"), products=False), rows())
+    found, _ = quantize(tagger(), settings(products=False), rows())
     assert found.products == {}
     layers = quantized(uneven(), rows()).products
     assert {path.split(".")[2] for path in layers} == {"0", "2"}
@@ -75,15 +77,14 @@ def test_the_table_of_a_masked_language_model_stays_in_float() -> None:
 @pytest.mark.parametrize("lengths", [[1], [9], [1, 1, 1]])
 def test_little_is_enough(method: str, lengths: list[int]) -> None:
     model = classifier()
-    found, report = quantize(model, Quantize(Calibration(method), True), rows(lengths=lengths))
+    found, report = quantize(model, settings(method), rows(lengths=lengths))
     assert len(found.inputs) == 12
     assert all(r.low <= 0 <= r.high and r.scale > 0 for r in found.inputs.values())
     assert report.examples == len(lengths)
 
 
 def test_the_report_tells_how_far_the_values_went() -> None:
-    settings = Quantize(Calibration("percentile", 90), products=False)
-    found, report = quantize(tagger(), settings, rows())
+    found, report = quantize(tagger(), settings("percentile", 90), rows())
     whole = quantized(tagger(), rows())
     assert report.peaks == {path: r.magnitude for path, r in whole.inputs.items()}
     assert all(r.magnitude < report.peaks[path] for path, r in found.inputs.items())

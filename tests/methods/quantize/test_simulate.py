@@ -15,32 +15,23 @@ from bertslim.methods.quantize.simulate import (
 from bertslim.methods.quantize.thresholds import Calibration
 from bertslim.model.modeling import SlimBertForMaskedLM, SlimBertPreTrainedModel
 from bertslim.model.quantization import Quantization, Range
-from bertslim.train.batching import collate
 from tests.methods.quantize.models import (
+    batch,
     classifier,
     config,
     encoder,
     made,
+    outputs,
     rows,
     tagger,
-    token_rows,
     uneven,
 )
 
 
 def calibrated(model: SlimBertPreTrainedModel, *, products: bool = True) -> Quantization:
-    return quantize(model, Quantize(Calibration("percentile", 99.0), products), rows())[0]
-
-
-def batch() -> dict[str, Tensor]:
-    arrays = collate(list(token_rows()), 0)
-    return {name: torch.from_numpy(arrays[name]) for name in ("input_ids", "attention_mask")}
-
-
-def outputs(model: SlimBertPreTrainedModel) -> Tensor:
-    with torch.no_grad():
-        found = model(**batch())
-    return found.logits if found.get("logits") is not None else found.last_hidden_state
+    return quantize(
+        model, Quantize(Calibration("percentile", 99.0), products, False, "symmetric"), rows()
+    )[0]
 
 
 def layer(inputs: int = 6, out: int = 5) -> nn.Linear:
