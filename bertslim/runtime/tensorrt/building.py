@@ -64,8 +64,10 @@ def build(flavour: Flavour, graph: bytes, shape: Shape, sm: str) -> Built:
         builder = _builder(flavour)
         strongly_typed = 1 << int(flavour.module.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
         network = builder.create_network(strongly_typed)
-        # the network goes on reading the weights where they lie in `graph`
-        _parse(flavour, network, graph)
+        # the parser owns weights of the network until it is compiled
+        parser = flavour.module.OnnxParser(network, flavour.log.logger)
+        if not parser.parse(graph):
+            raise parser_refusal(flavour, _faults(parser))
         config = _config(flavour, builder, sm)
         config.add_optimization_profile(_profile(builder, network, shape))
         begin = time.perf_counter()
@@ -100,15 +102,9 @@ def _builder(flavour: Flavour) -> api.Builder:
         raise no_device(flavour) from error
 
 
-def _parse(flavour: Flavour, network: api.INetworkDefinition, graph: bytes) -> None:
-    parser = flavour.module.OnnxParser(network, flavour.log.logger)
-    if not parser.parse(graph):
-        errors = [parser.get_error(index) for index in range(parser.num_errors)]
-        raise parser_refusal(flavour, [_said(error) for error in errors])
-
-
-def _said(error: api.ParserError) -> str:
-    return f"node {error.node_name()}, operator: {error.node_operator()}: {error.desc()}"
+def _faults(parser: api.OnnxParser) -> list[str]:
+    errors = [parser.get_error(index) for index in range(parser.num_errors)]
+    return [f"node {e.node_name()}, operator: {e.node_operator()}: {e.desc()}" for e in errors]
 
 
 def _config(flavour: Flavour, builder: api.Builder, sm: str) -> api.IBuilderConfig:

@@ -29,7 +29,7 @@ class Session:
     """Runs batches of one shape.
 
     The steps of a run are apart, since timing puts events between them: `fill`, `upload`, `launch`,
-    `download`, and `stream.synchronize` before `outputs`.
+    `download`, and `stream.synchronize` before `results`.
     """
 
     def __init__(self, flavour: Flavour, cuda: Cuda, built: Built, shape: Shape) -> None:
@@ -122,8 +122,11 @@ class Session:
         del self._context, self._engine, self._runtime, self.inputs, self.outputs
 
     def _enqueue(self) -> None:
-        if not self._context.execute_async_v3(self.stream.handle):
-            raise _refusal("the engine does not run", tuple(self._log.recent))
+        self._insist(self._context.execute_async_v3(self.stream.handle), "run")
+
+    def _insist(self, done: bool, what: str) -> None:
+        if not done:
+            raise _refusal(f"the engine does not {what}", tuple(self._log.recent))
 
     def _refuse_if_not_capturable(self) -> None:
         asked = getattr(self._context, "is_stream_capturable", None)
@@ -139,7 +142,7 @@ class Session:
         # shapes of outputs are known once those of all inputs are
         for name in sorted(names, key=lambda n: self._engine.get_tensor_mode(n) != is_input):
             if self._engine.get_tensor_mode(name) == is_input:
-                self._context.set_input_shape(name, shape)
+                self._insist(self._context.set_input_shape(name, shape), f"take {name} {shape}")
                 inputs.append(self._slot(flavour, name))
             else:
                 outputs.append(self._slot(flavour, name))
@@ -150,7 +153,7 @@ class Session:
         host = self.cuda.pinned(tuple(self._context.get_tensor_shape(name)), dtype)
         host[...] = 0
         device = self.cuda.buffer(host.nbytes)
-        self._context.set_tensor_address(name, device.address)
+        self._insist(self._context.set_tensor_address(name, device.address), f"take {name}")
         return Slot(name, host, device)
 
 
