@@ -12,6 +12,8 @@ from bertslim.runtime.load import busy_cpus, crowded, usable_cpus
 
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 """The CPU flags that decide which kernels a BERT runs on."""
+INT8_FLAGS = {"avx512_vnni", "avx_vnni", "avx_vnni_int8", "amx_int8"}
+"""Any of them multiplies four pairs of int8 and adds them up in 32 bits at once."""
 PACKAGES = ("bertslim", "torch", "transformers", "onnx", "onnxruntime", "openvino", "numpy")
 CPUINFO = Path("/proc/cpuinfo")
 CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
@@ -63,6 +65,17 @@ def cpu_flags() -> tuple[str, ...]:
     info = next(iter(processors(_text(CPUINFO))), {})
     present = info.get("flags", "").split()
     return tuple(flag for flag in FLAGS if flag in present)
+
+
+def int8_advice() -> str:
+    """Say what to expect of int8 on an x86 CPU that was not made for it; empty on all others."""
+    flags = next(iter(processors(_text(CPUINFO))), {}).get("flags", "").split()
+    if not flags or INT8_FLAGS.intersection(flags):
+        return ""
+    return (
+        "this CPU has neither VNNI nor AMX: int8 is hardly faster than fp32 here, and where it sums"
+        " in 16 bits, which can overflow, less accurate than on CPUs that have them"
+    )
 
 
 def available_cores() -> int:

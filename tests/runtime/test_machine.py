@@ -9,6 +9,7 @@ from bertslim.runtime import machine as machines
 from bertslim.runtime.machine import (
     available_cores,
     cpu_quota,
+    int8_advice,
     physical_cores,
     processors,
     this_machine,
@@ -96,3 +97,22 @@ def test_this_machine_has_a_name_cores_and_versions() -> None:
     assert machine.cpus_per_core >= 1
     assert machine.busy is None or 0 <= machine.busy <= len(machine.cpus)
     assert machine.versions["numpy"] == numpy.__version__
+
+
+@pytest.mark.parametrize(
+    ("text", "warned"),
+    [
+        ("processor\t: 0\nflags\t\t: avx2 avx512f\n", True),
+        ("processor\t: 0\nflags\t\t: avx2 avx512f avx512_vnni\n", False),
+        ("processor\t: 0\nflags\t\t: avx2 avx_vnni\n", False),
+        ("processor\t: 0\nflags\t\t: amx_int8\n", False),
+        ("processor\t: 0\nFeatures\t: fp asimd asimddp\n", False),
+        ("", False),
+    ],
+)
+def test_int8_is_warned_of_where_an_x86_cpu_lacks_the_instructions(
+    text: str, warned: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpuinfo").write_text(text)
+    monkeypatch.setattr(machines, "CPUINFO", tmp_path / "cpuinfo")
+    assert ("neither VNNI nor AMX" in int8_advice()) == warned

@@ -6,6 +6,7 @@ from functools import cache
 import torch
 from torch import nn
 
+from bertslim.errors import UnavailableError
 from bertslim.graph.emit import Written, write
 from bertslim.graph.form import PLAIN, Form
 from bertslim.model.configuration import SlimBertConfig
@@ -13,13 +14,12 @@ from bertslim.model.modeling import SlimBertForSequenceClassification
 from bertslim.model.quantization import Quantization, Range
 from bertslim.runtime.engine import EngineSettings, Source, build, kernels
 from bertslim.runtime.kernels import Kernel, count_fusions
-from bertslim.runtime.machine import CPUINFO, processors
+from bertslim.runtime.machine import cpu_flags
 
 LAYERS = 2
 SETTINGS = EngineSettings(threads=1)
 ON_CPU = ("onnxruntime", "openvino")
-CPU_FLAGS = processors(CPUINFO.read_text())[0]["flags"].split() if CPUINFO.exists() else []
-FUSES_ATTENTION = "avx512f" in CPU_FLAGS
+FUSES_ATTENTION = "avx512f" in cpu_flags()
 """Whether OpenVINO has fused kernels of an attention for this CPU."""
 
 
@@ -82,8 +82,6 @@ def counted(written: Written, found: tuple[Kernel, ...]) -> dict[str, tuple[int,
 
 def can(runtime: str, precision: str) -> bool:
     """Whether the CPU at hand has the precision."""
-    from bertslim.errors import UnavailableError
-
     try:
         build(runtime, precision, source_of(), SETTINGS).close()
     except UnavailableError:
