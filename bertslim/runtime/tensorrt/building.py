@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bertslim.errors import SettingsError, UnavailableError
+from bertslim.runtime.graphs import refuse_foreign
 from bertslim.runtime.tensorrt import api
 from bertslim.runtime.tensorrt.flavours import RTX, Flavour, load_flavour
 from bertslim.runtime.tensorrt.layers import Layer, find_dump, parse_layers
@@ -53,7 +54,8 @@ def build_ahead(graph: bytes, shape: Shape, sm: str, runtime: str = RTX) -> Buil
 
     Raises:
         SettingsError: If nothing is built for such a GPU.
-        UnavailableError: If TensorRT is missing, needs a GPU, or refuses the graph.
+        CheckpointError: If the graph cannot be read, or is no BERT's.
+        UnavailableError: If TensorRT is missing, needs a GPU, or cannot build this for that GPU.
     """
     return build(load_flavour(runtime), graph, shape, sm)
 
@@ -68,8 +70,10 @@ def build(flavour: Flavour, graph: bytes, shape: Shape, sm: str) -> Built:
         parser = flavour.module.OnnxParser(network, flavour.log.logger)
         if not parser.parse(graph):
             raise parser_refusal(flavour, _faults(parser))
+        inputs = [network.get_input(i).name for i in range(network.num_inputs)]
+        refuse_foreign(inputs, [network.get_output(i).name for i in range(network.num_outputs)])
         config = _config(flavour, builder, sm)
-        config.add_optimization_profile(_profile(builder, network, shape))
+        config.add_optimization_profile(_profile(builder, inputs, shape))
         begin = time.perf_counter()
         plan = builder.build_serialized_network(network, config)
         seconds = time.perf_counter() - begin
@@ -132,12 +136,10 @@ def _capability(flavour: Flavour, sm: str) -> api.Enum:
     )
 
 
-def _profile(
-    builder: api.Builder, network: api.INetworkDefinition, shape: Shape
-) -> api.IOptimizationProfile:
+def _profile(builder: api.Builder, inputs: Sequence[str], shape: Shape) -> api.IOptimizationProfile:
     profile = builder.create_optimization_profile()
-    for index in range(network.num_inputs):
-        profile.set_shape(network.get_input(index).name, shape, shape, shape)
+    for name in inputs:
+        profile.set_shape(name, shape, shape, shape)
     return profile
 
 

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Sequence
 
-from bertslim.errors import UnavailableError
+from bertslim.errors import CheckpointError, UnavailableError
+from bertslim.runtime.graphs import CURE
 from bertslim.runtime.tensorrt.driver import VOLTA
 from bertslim.runtime.tensorrt.flavours import RTX, Flavour
 from bertslim.runtime.tensorrt.log import Line
@@ -30,15 +31,12 @@ def errors_of(log: Sequence[Line]) -> tuple[str, ...]:
     return tuple(text for text in found if NO_DRIVER not in text) or tuple(found)
 
 
-def parser_refusal(flavour: Flavour, faults: Sequence[str]) -> UnavailableError:
+def parser_refusal(flavour: Flavour, faults: Sequence[str]) -> CheckpointError:
     """Explain a graph that cannot be read."""
     said = "; ".join(faults)
     if foreign := _FOREIGN_OPERATOR.search(said):
-        return UnavailableError(
-            f"{flavour.name} does not know the graph's operator {foreign[1]}",
-            f"write the graph for it: --target {flavour.runtime}",
-        )
-    return UnavailableError(f"{flavour.name} refuses the graph: {said}")
+        return CheckpointError(f"{flavour.name} does not know the operator {foreign[1]}", CURE)
+    return CheckpointError(f"{flavour.name} cannot read the graph ({said})", CURE)
 
 
 def build_refusal(flavour: Flavour, sm: str, log: Sequence[Line]) -> UnavailableError:

@@ -25,7 +25,8 @@ def merged_by_hand() -> bytes:
         return name
 
     rng = np.random.default_rng(0)
-    graph.input.append(helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["b", "l"]))
+    for name in ("input_ids", "attention_mask"):
+        graph.input.append(helper.make_tensor_value_info(name, TensorProto.INT64, ["b", "l"]))
     table = constant("table", rng.normal(size=(32, WIDTH)).astype(np.float16))
     x = node("Gather", [table, "input_ids"], "words/gather")
     scale, zero = constant("scale", np.float16(0.03)), constant("zero", np.int8(0))

@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from bertslim.errors import SettingsError, UnavailableError
+from bertslim.errors import CheckpointError, SettingsError, UnavailableError
 from bertslim.graph.emit import emit
 from bertslim.runtime.tensorrt.building import build_ahead, known_targets
 from bertslim.runtime.tensorrt.flavours import RTX, load_flavour
@@ -18,7 +18,8 @@ NO_DRIVER = "Cuda Runtime (cudaError 35: CUDA driver version is insufficient)"
 
 def small_graph(*nodes: onnx.NodeProto, **constants: np.ndarray) -> bytes:
     """int64 `input_ids` (batch, length) to fp32 `logits`."""
-    inputs = [helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["b", "l"])]
+    names = ("input_ids", "attention_mask")
+    inputs = [helper.make_tensor_value_info(n, TensorProto.INT64, ["b", "l"]) for n in names]
     outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, None)]
     values = [numpy_helper.from_array(value, name) for name, value in constants.items()]
     graph = helper.make_graph(nodes, "small", inputs, outputs, values)
@@ -70,18 +71,35 @@ def test_operators_of_onnx_runtime() -> None:
         cast("out", TensorProto.FLOAT, "logits"),
         bias=np.ones(16, np.float16),
     )
-    with pytest.raises(
-        UnavailableError, match="does not know the graph's operator BiasGelu"
-    ) as caught:
+    with pytest.raises(CheckpointError, match="does not know the operator BiasGelu") as caught:
         build_ahead(graph, SHAPE, TURING)
-    assert caught.value.hint == "write the graph for it: --target tensorrt-rtx"
+    assert "bertslim fuse" in caught.value.hint
 
 
 @builds
 def test_what_the_parser_refuses_is_named() -> None:
     graph = small_graph(helper.make_node("Slice", ["input_ids", "no", "no"], ["logits"], "cut"))
-    with pytest.raises(UnavailableError, match="refuses the graph: node cut, operator: Slice"):
+    with pytest.raises(CheckpointError, match=r"cannot read the graph \(node cut, operator: Slice"):
         build_ahead(graph, SHAPE, TURING)
+
+
+@builds
+@pytest.mark.parametrize("content", [b"no graph", b""])
+def test_a_file_that_is_no_graph(content: bytes) -> None:
+    with pytest.raises(CheckpointError, match=r"cannot read the graph|the graph takes nothing"):
+        build_ahead(content, SHAPE, TURING)
+
+
+@builds
+def test_a_graph_of_something_else() -> None:
+    pixels = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["b", "l"])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, None)
+    node = helper.make_node("Relu", ["pixels"], ["logits"], "relu")
+    opset = helper.make_opsetid("", 20)
+    graph = helper.make_graph([node], "images", [pixels], [logits])
+    model = helper.make_model(graph, opset_imports=[opset], ir_version=9)
+    with pytest.raises(CheckpointError, match="the graph takes pixels; a BERT takes input_ids"):
+        build_ahead(model.SerializeToString(), SHAPE, TURING)
 
 
 @builds
