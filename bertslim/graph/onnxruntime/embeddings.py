@@ -13,11 +13,10 @@ SLOW_EMBEDDINGS = "EmbedLayerNormalization takes longer on a CPU than its parts"
 def embeddings(g: GraphBuilder, config: SlimBertConfig, path: str) -> str:
     """Words + positions (+ token types), normalised, projected where the encoder is wider."""
     words = word_embeddings(g, f"{path}.word_embeddings")
-    positions = position_embeddings(g, config, f"{path}.position_embeddings")
-    x = g.node("Add", [words, positions], f"{path}.position_embeddings/add")
+    parts = [words, position_embeddings(g, config, f"{path}.position_embeddings")]
     if config.type_vocab_size:
-        types = token_type_embeddings(g, config, f"{path}.token_type_embeddings")
-        x = g.node("Add", [x, types], f"{path}.token_type_embeddings/add")
+        parts.append(token_type_embeddings(g, config, f"{path}.token_type_embeddings"))
+    x = g.node("Sum", parts, f"{path}/sum")
     normed = layer_norm(g, x, f"{path}.layer_norm", config.layer_norm_eps)
     g.fusion("embeddings + LayerNorm", path, [words, x, normed], SLOW_EMBEDDINGS)
     if config.embedding_size == config.hidden_size:

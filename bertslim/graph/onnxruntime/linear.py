@@ -41,7 +41,7 @@ def added_and_normed(
     """Write norm(residual + x W^T + b); without `x` only b is added.
 
     The operator is Sum and not Add: of Add and LayerNormalization ONNX Runtime makes its slower
-    SkipLayerNormalization.
+    SkipLayerNormalization, where it is told the lengths.
     """
     added = g.weight(f"{path}.bias") if x is None else linear(g, x, path)
     total = g.node("Sum", [residual, added], f"{norm}/residual")
