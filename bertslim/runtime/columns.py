@@ -24,6 +24,7 @@ class Column:
     """One column of numbers."""
 
     title: str
+    meaning: str
     cell: Callable[[Row, Latency], str]
     room: Room = Room.NARROW
 
@@ -33,10 +34,10 @@ def columns(rows: Sequence[Row], room: Room) -> list[Column]:
     metric = next((row.accuracy.metric for row in rows if row.accuracy), None)
     weighed = any(row.peak_bytes for row in rows)
     chosen = [
-        *([Column(metric, _accuracy), Column("95 % CI", _interval, Room.WIDE)] if metric else []),
+        *([Column(metric, METRIC, _accuracy), INTERVAL] if metric else []),
         *MEASURES,
-        *([Column("peak MB", _peak)] if weighed else []),
-        *LOADING,
+        *([PEAK] if weighed else []),
+        LOADING,
     ]
     return [column for column in chosen if column.room <= room]
 
@@ -69,15 +70,49 @@ def _peak(row: Row, _: Latency) -> str:
     return number(row.peak_bytes / 1e6) if row.peak_bytes else ""
 
 
+METRIC = "the task's metric on its validation data, computed by this engine"
+INTERVAL = Column("95 % CI", "confidence interval of the metric", _interval, Room.WIDE)
 MEASURES = (
-    Column("p50 ms", lambda _, t: f"{'~' if t.noisy else ''}{number(t.p50)}"),
-    Column("p90 ms", lambda _, t: number(t.p90), Room.PAGE),
-    Column("p95 ms", lambda _, t: number(t.p95)),
-    Column("p99 ms", lambda _, t: number(t.p99), Room.PAGE),
-    Column("CV", lambda _, t: f"{t.variation:.1%}", Room.PAGE),
-    Column("seq/s", lambda _, t: number(t.sequences_per_second)),
-    Column("ratio", lambda _, t: f"{t.speedup:.2f}"),
-    Column("10-90 %", lambda _, t: f"{t.speedup_low:.2f}-{t.speedup_high:.2f}", Room.WIDE),
-    Column("max diff", lambda row, _: f"{row.difference:.0e}"),
+    Column(
+        "p50 ms",
+        "median time for one batch; ~ marks times that vary by more than 10 %",
+        lambda _, t: f"{'~' if t.noisy else ''}{number(t.p50)}",
+    ),
+    Column("p90 ms", "90th percentile of it", lambda _, t: number(t.p90), Room.PAGE),
+    Column("p95 ms", "95th percentile", lambda _, t: number(t.p95)),
+    Column("p99 ms", "99th percentile", lambda _, t: number(t.p99), Room.PAGE),
+    Column(
+        "CV",
+        "standard deviation of the times over their mean",
+        lambda _, t: f"{t.variation:.1%}",
+        Room.PAGE,
+    ),
+    Column(
+        "seq/s", "sequences per second, by the median", lambda _, t: number(t.sequences_per_second)
+    ),
+    Column(
+        "ratio",
+        "how many times as fast as the first row that was timed, in the median over the rounds",
+        lambda _, t: f"{t.speedup:.2f}",
+    ),
+    Column(
+        "10-90 %",
+        "10th and 90th percentile of the same ratio",
+        lambda _, t: f"{t.speedup_low:.2f}-{t.speedup_high:.2f}",
+        Room.WIDE,
+    ),
+    Column(
+        "max diff",
+        "largest absolute difference of an output from PyTorch fp32 of the same checkpoint",
+        lambda row, _: f"{row.difference:.0e}",
+    ),
 )
-LOADING = (Column("load s", lambda row, _: f"{row.build_seconds:.2f}", Room.WIDE),)
+PEAK = Column(
+    "peak MB", "most memory of a process that loads the engine and runs this shape", _peak
+)
+LOADING = Column(
+    "load s",
+    "from the model, or a deployment's graph, to an engine that can run",
+    lambda row, _: number(row.build_seconds or 0),
+    Room.WIDE,
+)

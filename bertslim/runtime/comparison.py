@@ -13,6 +13,7 @@ from bertslim.runtime.plan import Plan
 from bertslim.runtime.rows import Comparison, Outcome, Row
 from bertslim.runtime.shape import Shape
 from bertslim.runtime.timing import Latency, summarise, time_rounds
+from bertslim.store.provenance import now
 
 
 def compare(contenders: Sequence[Contender], plan: Plan) -> Comparison:
@@ -23,7 +24,7 @@ def compare(contenders: Sequence[Contender], plan: Plan) -> Comparison:
         UnavailableError: If not one engine could be built.
     """
     _refuse_impossible_lengths(contenders, plan)
-    machine = this_machine()
+    created, machine = now(), this_machine()
     _warn_of_company(machine, plan.engine.threads)
     entries = [entry for contender in contenders for entry in prepare(contender, plan)]
     try:
@@ -34,7 +35,8 @@ def compare(contenders: Sequence[Contender], plan: Plan) -> Comparison:
         for entry in entries:
             if entry.engine is not None:
                 entry.engine.close()
-    return Comparison(tuple(rows), plan, machine)
+    breakdowns = tuple(entry.breakdown for entry in entries if entry.breakdown)
+    return Comparison(tuple(rows), breakdowns, plan, machine, created)
 
 
 def _refuse_impossible_lengths(contenders: Sequence[Contender], plan: Plan) -> None:

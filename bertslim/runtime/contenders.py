@@ -13,7 +13,8 @@ from bertslim.errors import UnavailableError
 from bertslim.model.modeling import SlimBertPreTrainedModel
 from bertslim.runtime import agreement
 from bertslim.runtime.agreement import Agreement
-from bertslim.runtime.engine import RUNTIMES, Batch, Engine, Outputs, Source, build
+from bertslim.runtime.breakdown import Breakdown, times_by_group
+from bertslim.runtime.engine import RUNTIMES, Batch, Engine, Outputs, Source, build, kernels
 from bertslim.runtime.footprint import Job, peak_bytes
 from bertslim.runtime.plan import Cell, Plan
 from bertslim.runtime.shape import Shape
@@ -69,6 +70,8 @@ class Entry:
     peaks: Mapping[Shape, int] = field(default_factory=dict)
     """Most memory of a process that runs nothing else, in bytes, as far as it was measured."""
     accuracy: "Score | None" = None
+    breakdown: Breakdown | None = None
+    """Where its time goes at the last shape; None unless it was asked and tells."""
 
     def agrees(self, shape: Shape) -> bool:
         """Whether there is an engine and it computes what PyTorch computes."""
@@ -85,6 +88,8 @@ def prepare(contender: Contender, plan: Plan) -> Iterator[Entry]:
         entry = _built(Entry(contender, cell, workloads), source, plan)
         if entry.engine is not None:
             entry = _checked(entry, entry.engine, reference)
+        if plan.breakdown:
+            entry = _taken_apart(entry, source, plan)
         yield _weighed(entry, source, plan) if plan.memory else entry
 
 
@@ -113,6 +118,19 @@ def _checked(entry: Entry, engine: Engine, reference: Engine) -> Entry:
     if score is None or not all(entry.agrees(shape) for shape in agreements):
         return entry
     return replace(entry, accuracy=score(engine.run))
+
+
+def _taken_apart(entry: Entry, source: Source, plan: Plan) -> Entry:
+    """Ask the runtime of an engine that agrees which kernels it runs, and how long each takes."""
+    cell, shape = entry.cell, plan.shapes()[-1]
+    if cell.runtime == "torch" or not entry.agrees(shape):
+        return entry
+    size, length = entry.workloads[shape].timed[0]["input_ids"].shape
+    settings = replace(plan.engine, shapes=((size, length),))
+    graph = source.graph(cell.runtime, cell.precision)
+    times = times_by_group(kernels(cell.runtime, cell.precision, graph, settings))
+    found = Breakdown(entry.contender.name, cell.runtime, cell.precision, shape, times)
+    return replace(entry, breakdown=found if times else None)
 
 
 def _weighed(entry: Entry, source: Source, plan: Plan) -> Entry:

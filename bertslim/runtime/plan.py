@@ -34,6 +34,8 @@ class Plan:
     """Of the random words, or of the choice of rows, that are timed."""
     memory: bool = True
     """Whether each engine is also run in a process of its own, to see how much memory it takes."""
+    breakdown: bool = False
+    """Whether runtimes are asked where their time goes."""
     any_runtime: bool = False
     """Whether the runtimes are merely those that are installed; a deployment may have another."""
     any_precision: bool = False

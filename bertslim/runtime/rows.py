@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from bertslim.runtime.breakdown import Breakdown
 from bertslim.runtime.machine import Machine
 from bertslim.runtime.plan import Plan
 from bertslim.runtime.shape import Lengths, Shape
@@ -54,8 +55,12 @@ class Comparison:
     """All rows, in the order asked for, and what the times depend on."""
 
     rows: tuple[Row, ...]
+    breakdowns: tuple[Breakdown, ...]
+    """Where the time goes, of the runtimes that tell; none unless it was asked for."""
     plan: Plan
     machine: Machine
+    created: str
+    """When it began: ISO 8601, UTC."""
 
     def as_json(self) -> dict[str, Any]:
         """Everything, raw times included, as JSON can hold it."""

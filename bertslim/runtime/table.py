@@ -25,8 +25,8 @@ def comparison_text(comparison: Comparison, width: int) -> Text:
         for _, engines in groupby(rows, lambda row: row.checkpoint):
             text.append_text(_checkpoint_block(list(engines), shown, widths))
         text.append("\n")
-    for note in _notes(comparison):
-        text.append(f"{note}\n", style="dim")
+    for line in notes(comparison):
+        text.append(f"{line}\n", style="dim")
     return text
 
 
@@ -59,13 +59,14 @@ def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
     return GAP.join([cells[0].ljust(widths[0]), *numbers]) + "\n"
 
 
-def _notes(comparison: Comparison) -> Iterator[str]:
+def notes(comparison: Comparison) -> Iterator[str]:
+    """Say what one has to know to read the numbers."""
     machine = comparison.machine
     if any(row.latency and row.latency.noisy for row in comparison.rows):
         yield "~ noisy: the times vary by more than 10 %; take more --seconds or a quieter machine"
     if machine.is_crowded(comparison.plan.engine.threads):
         yield f"others kept {machine.busy:.1f} of {len(machine.cpus)} CPUs busy when this began"
-    yield "ratio: how many times as fast as the first row; max diff: from PyTorch fp32"
+    yield "ratio: times as fast as the first timed row; max diff: from PyTorch fp32"
     threads = f"{comparison.plan.engine.threads} threads"
     yield ", ".join((machine.cpu, threads, *machine.flags))
     used = {"torch", *(row.runtime for row in comparison.rows)}

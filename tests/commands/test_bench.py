@@ -57,10 +57,11 @@ def test_table_has_a_line_for_every_engine(
     assert {len(line) for line in lines if line.startswith("  ")} == {len(lines[0])}
 
 
-def test_saved_json_picture_and_printed_json(
+def test_saved_json_picture_page_and_printed_json(
     big: Path, sentence_task: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = ["--save", str(tmp_path / "bench.json"), "--picture", str(tmp_path / "bench.png")]
+    files += ["--html", str(tmp_path / "bench.html")]
     words = ["bench", str(big), "--task", str(sentence_task), "--runtime", "onnxruntime", "--json"]
     quick = [word for word in QUICK if word != "--no-memory"]
     assert main([*words, *files, *quick]) == 0
@@ -71,7 +72,12 @@ def test_saved_json_picture_and_printed_json(
     assert row["accuracy"]["examples"] == 48
     assert 20e6 < row["peak_bytes"] < 2e9
     assert row["difference"] <= row["allowed_difference"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["bench.json", "bench.png"]
+    assert row["accuracy"]["metric"] in (tmp_path / "bench.html").read_text()
+    (part,) = printed["breakdowns"]
+    assert (part["shape"], part["runtime"]) == (row["shape"], "onnxruntime")
+    assert part["milliseconds"]["GEMM"] > 0
+    files_written = ["bench.html", "bench.json", "bench.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == files_written
 
 
 @pytest.fixture
@@ -159,11 +165,15 @@ def test_a_dash_reads_the_pipe(big: Path, small: Path, tmp_path: Path) -> None:
 
 def test_all_that_cannot_be_is_said_at_once(big: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["bench", str(big), "--picture", "a.bmp", "--max-drop", "0.1", "--min-speedup", "2"]
+    words += ["--length", "task", "--html", "none/a.html"]
     assert main(words) == 2
     assert capsys.readouterr().err.splitlines() == [
         "bertslim: these options do not go together:",
+        "  - --html none/a.html cannot be a file: its directory is missing, or it is a directory"
+        " itself",
         "  - --picture shows accuracy, so it needs --task",
         "  - --picture a.bmp: the name must end in .png, .svg, .pdf",
+        "  - --length task takes the rows of a task, so it needs --task",
         "  - --max-drop is about accuracy, so it needs --task",
         "  - --max-drop compares with the first MODEL, so it needs a second one",
         "  - --min-speedup compares with the first MODEL, so it needs a second one",

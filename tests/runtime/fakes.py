@@ -63,4 +63,4 @@ def comparison(*rows: Row, busy: float = 0.0) -> Comparison:
         python="3.11.7",
         versions={"torch": "2.13.0"},
     )
-    return Comparison(rows, plan, machine)
+    return Comparison(rows, (), plan, machine, "2026-11-23T12:00:00+00:00")

@@ -18,6 +18,7 @@ from bertslim.runtime.comparison import compare
 from bertslim.runtime.contenders import Contender, Run
 from bertslim.runtime.engine import EngineSettings, Source
 from bertslim.runtime.footprint import Job
+from bertslim.runtime.kernels import Kernel
 from bertslim.runtime.plan import Cell, Plan
 from bertslim.runtime.shape import Lengths, Shape
 from bertslim.runtime.timing import Budget
@@ -154,7 +155,7 @@ def test_rows_are_in_the_order_of_shape_checkpoint_runtime_and_become_json() -> 
         for runtime in ("torch", "openvino")
     ]
     saved = json.loads(json.dumps(found.as_json()))
-    assert saved.keys() == {"format", "rows", "plan", "machine"}
+    assert saved.keys() == {"format", "rows", "breakdowns", "plan", "machine", "created"}
     assert len(saved["rows"][0]["latency"]["times"]) == 2
     assert saved["rows"][0]["accuracy"] is None
     assert saved["rows"][0]["shape"] == {"batch_size": 2, "length": 4}
@@ -247,3 +248,25 @@ def test_company_and_too_many_threads_are_warned_of(
         "warning: others keep 1.0 of 1 CPUs busy: times will scatter",
         "warning: --threads 3 is more than the 1 cores that there are",
     ]
+
+
+def test_runtimes_that_agree_are_asked_where_the_time_goes(
+    monkeypatch: pytest.MonkeyPatch, errors: dict[str, float]
+) -> None:
+    asked = []
+
+    def kernels(
+        runtime: str, precision: str, graph: bytes, settings: EngineSettings
+    ) -> tuple[Kernel, ...]:
+        asked.append((runtime, precision, graph, settings.shapes))
+        return (Kernel("k", "MatMul", precision, ("bert.pooler/matmul",), 0.5),)
+
+    monkeypatch.setattr(contenders, "kernels", kernels)
+    errors["onnxruntime"] = 0.0
+    taken = replace(plan((4, 8)), breakdown=True)
+    (part,) = compare([contender("big", "torch", "onnxruntime", "openvino")], taken).breakdowns
+    assert asked == [("onnxruntime", "fp32", b"big", ((2, 8),))]
+    assert (part.checkpoint, part.runtime, part.shape) == ("big", "onnxruntime", Shape(2, 8))
+    assert part.milliseconds["GEMM"] == 0.5
+    errors["onnxruntime"] = 0.5
+    assert compare([contender("big", "torch", "onnxruntime")], taken).breakdowns == ()

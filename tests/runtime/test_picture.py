@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 
 from bertslim.errors import SettingsError
-from bertslim.runtime.picture import draw, pareto_front
+from bertslim.runtime.engine import PRECISIONS, RUNTIMES
+from bertslim.runtime.picture import draw
+from bertslim.runtime.picture.style import FILLS, MARKERS, marker
+from bertslim.runtime.picture.tradeoff import pareto_front
 from tests.runtime.fakes import comparison, row
 
 
@@ -31,3 +34,13 @@ def test_draws_a_png_and_an_svg_with_every_name(tmp_path: Path, slow: float) -> 
 def test_nothing_to_draw_is_said(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="both accuracy and latency"):
         draw(comparison(row(times=[1.0])), tmp_path / "picture.png")
+
+
+def test_every_engine_looks_different() -> None:
+    assert MARKERS.keys() == RUNTIMES.keys()
+    assert FILLS.keys() == set(PRECISIONS)
+    looks = {
+        (style["marker"], style["fillstyle"])
+        for style in (marker(r, p, "#123456") for r in RUNTIMES for p in PRECISIONS)
+    }
+    assert len(looks) == len(RUNTIMES) * len(PRECISIONS)

@@ -25,7 +25,7 @@ def test_narrow_table() -> None:
     out/small  22.7 M parameters, 90.9 MB
       torch fp32       0.9000    12.5    12.5    640   8.00     1e-06
 
-    ratio: how many times as fast as the first row; max diff: from PyTorch fp32
+    ratio: times as fast as the first timed row; max diff: from PyTorch fp32
     A CPU, 2 threads, avx2
     torch 2.13.0
     """

@@ -1,0 +1,180 @@
+"""The options of `bench`, and the plan that they make."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from bertslim.commands.options import Seed
+from bertslim.console import note
+from bertslim.errors import SettingsError
+
+if TYPE_CHECKING:
+    from bertslim.runtime.plan import Plan
+
+DEFAULT_PRECISION = "fp32"
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """What is measured: every combination of these."""
+
+    runtime: Annotated[
+        str | None,
+        typer.Option(
+            "--runtime",
+            metavar="NAMES",
+            help="Any of torch, onnxruntime, openvino; by default those that are installed.",
+        ),
+    ] = None
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            "--precision", metavar="NAMES", help="Any of fp32, fp16, bf16, int8; by default fp32."
+        ),
+    ] = None
+    batch: Annotated[str, typer.Option("--batch", metavar="SIZES", help="Sequences per batch.")] = (
+        "1,8"
+    )
+    length: Annotated[
+        str,
+        typer.Option(
+            "--length",
+            metavar="SIZES",
+            help="Tokens per sequence; `task` is rows of the task, unsorted, with their padding.",
+        ),
+    ] = "128"
+
+
+@dataclass(frozen=True, slots=True)
+class Measuring:
+    """How long, and with what."""
+
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=0, help="Time for each engine at each shape.")
+    ] = 5.0
+    rounds: Annotated[
+        int, typer.Option("--rounds", min=1, help="Measure at least so often, however long.")
+    ] = 10
+    warm_up: Annotated[
+        int, typer.Option("--warm-up", min=0, help="Rounds that are run first and not counted.")
+    ] = 3
+    threads: Annotated[
+        int, typer.Option("--threads", min=0, help="CPU threads; 0 takes one for each core.")
+    ] = 0
+    no_memory: Annotated[
+        bool,
+        typer.Option("--no-memory", help="Leave out the peak memory, which takes a process each."),
+    ] = False
+    seed: Seed = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BoundOptions:
+    """What the checkpoints after the first must reach."""
+
+    max_drop: Annotated[
+        float | None,
+        typer.Option("--max-drop", help="Most of the metric that may be lost."),
+    ] = None
+    min_speedup: Annotated[
+        float | None,
+        typer.Option("--min-speedup", min=0, help="Least times as fast."),
+    ] = None
+    max_p95_ms: Annotated[
+        float | None,
+        typer.Option("--max-p95-ms", min=0, help="Slowest 95th percentile."),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Where the results go besides stdout."""
+
+    save: Annotated[
+        Path | None, typer.Option("--save", metavar="FILE", help="Write all raw times as JSON.")
+    ] = None
+    picture: Annotated[
+        Path | None,
+        typer.Option("--picture", metavar="FILE", help="Draw accuracy against latency."),
+    ] = None
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html", metavar="FILE", help="Write one page with all tables, columns and pictures."
+        ),
+    ] = None
+
+    def by_flag(self) -> list[tuple[str, Path | None]]:
+        """Name each by its flag."""
+        return [(f"--{name}", file) for name, file in asdict(self).items()]
+
+    def faults(self) -> list[str]:
+        """Say which of them cannot be written."""
+        return [
+            f"{flag} {file} cannot be a file: its directory is missing, or it is a directory itself"
+            for flag, file in self.by_flag()
+            if file and (file.is_dir() or not file.absolute().parent.is_dir())
+        ]
+
+
+def plan_from(cells: Cells, measuring: Measuring, files: Files) -> "Plan":
+    """Read what is to be measured, and refuse what no engine has."""
+    from bertslim.runtime.engine import EngineSettings, check_names
+    from bertslim.runtime.machine import available_cores
+    from bertslim.runtime.plan import Plan
+    from bertslim.runtime.timing import Budget
+
+    plan = Plan(
+        runtimes=_runtimes(cells.runtime),
+        precisions=_words("--precision", cells.precision or DEFAULT_PRECISION),
+        batch_sizes=_sizes("--batch", cells.batch),
+        lengths=_lengths(cells.length),
+        engine=EngineSettings(measuring.threads or available_cores()),
+        budget=Budget(measuring.seconds, measuring.warm_up, measuring.rounds),
+        seed=measuring.seed,
+        memory=not measuring.no_memory,
+        breakdown=files.html is not None,
+        any_runtime=cells.runtime is None,
+        any_precision=cells.precision is None,
+    )
+    check_names(plan.runtimes, plan.precisions)
+    return plan
+
+
+def _runtimes(names: str | None) -> tuple[str, ...]:
+    """Read the names; without any, take what runs here and is installed, and say what is not."""
+    from bertslim.runtime.engine import RUNTIMES, installed_runtimes, usual_runtimes
+
+    if names is not None:
+        return _words("--runtime", names)
+    installed, usual = installed_runtimes(), usual_runtimes()
+    for name in usual:
+        if name not in installed:
+            note(f"{name} is left out, since it is not installed: {RUNTIMES[name].install}")
+    return tuple(name for name in usual if name in installed)
+
+
+def _words(flag: str, text: str) -> tuple[str, ...]:
+    """Read what stands between commas, each once."""
+    words = tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+    if not words:
+        raise SettingsError(f"{flag} names nothing", "separate several by commas")
+    return words
+
+
+def _sizes(flag: str, text: str) -> tuple[int, ...]:
+    words = _words(flag, text)
+    if wrong := [word for word in words if not word.isdecimal() or int(word) == 0]:
+        raise SettingsError(f"{flag} {','.join(wrong)}: not a positive number", "such as 1,8,32")
+    return tuple(int(word) for word in words)
+
+
+def _lengths(text: str) -> tuple[int | Literal["task"], ...]:
+    from bertslim.runtime.shape import TASK
+
+    words = _words("--length", text)
+    numbers = ",".join(word for word in words if word != TASK)
+    sizes = iter(_sizes("--length", numbers) if numbers else ())
+    return tuple(TASK if word == TASK else next(sizes) for word in words)
