@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from bertslim.errors import CheckpointError
 from bertslim.methods.quantize.grid import Scheme
 from bertslim.methods.quantize.histogram import Histogram
-from bertslim.methods.quantize.observe import Rows, See, linear_layers, observe
+from bertslim.methods.quantize.observe import Rows, See, broken, linear_layers, observe
 from bertslim.methods.quantize.smooth import Channels, smoothing_factors
 from bertslim.methods.quantize.thresholds import Calibration
 from bertslim.model.configuration import layer_widths
@@ -110,10 +109,7 @@ def counting(histograms: Histograms) -> See:
         try:
             histograms[path].add(x)
         except OverflowError as error:
-            raise CheckpointError(
-                f"the model breaks down on these rows: at {path} there are {error}",
-                "its weights are damaged: bertslim evaluate shows how good it still is",
-            ) from error
+            raise broken(path, str(error)) from error
 
     return add
 

@@ -9,7 +9,7 @@ import torch
 from datasets import Dataset
 from torch import Tensor, nn
 
-from bertslim.errors import DataError
+from bertslim.errors import CheckpointError, DataError
 from bertslim.model.modeling import SlimBertModel, SlimBertPreTrainedModel
 from bertslim.train.batching import collate
 from bertslim.train.encoding import Masking
@@ -150,6 +150,14 @@ def observe(
             with autocast(rows.precision, watch.real.device):
                 model.encoder(**batch, first_token_only=model.first_token_only)
     return watch.leaders
+
+
+def broken(path: str, what: str) -> CheckpointError:
+    """Return the error of a model that computes what is not a finite number, and where it does."""
+    return CheckpointError(
+        f"the model breaks down on these rows: at {path} there are {what}",
+        "its weights are damaged: bertslim evaluate shows how good it still is",
+    )
 
 
 @contextmanager

@@ -97,3 +97,8 @@ def outputs(model: SlimBertPreTrainedModel) -> Tensor:
     with torch.no_grad():
         found = model(**batch())
     return found.logits if found.get("logits") is not None else found.last_hidden_state
+
+
+def in_int8(model: SlimBertPreTrainedModel) -> set[str]:
+    """Paths of all that computes in int8 right now."""
+    return {path for path, m in model.named_modules() if type(m).__name__.startswith("Int8")}

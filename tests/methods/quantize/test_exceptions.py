@@ -16,7 +16,16 @@ from bertslim.model.modeling import (
     SlimBertPreTrainedModel,
 )
 from bertslim.model.quantization import Quantization
-from tests.methods.quantize.models import batch, classifier, config, encoder, made, rows, tagger
+from tests.methods.quantize.models import (
+    batch,
+    classifier,
+    config,
+    encoder,
+    in_int8,
+    made,
+    rows,
+    tagger,
+)
 
 QUERY, OUTPUT = "bert.layers.0.attention.query", "bert.layers.1.ffn.output"
 ATTENTION, TABLE = "bert.layers.1.attention", "bert.embeddings.word_embeddings"
@@ -25,10 +34,6 @@ ATTENTION, TABLE = "bert.layers.1.attention", "bert.embeddings.word_embeddings"
 def calibrated(model: SlimBertPreTrainedModel) -> Quantization:
     settings = Quantize(Calibration("minmax"), products=True, smooth=False, scheme="symmetric")
     return quantize(model, settings, rows())[0]
-
-
-def in_int8(model: SlimBertPreTrainedModel) -> set[str]:
-    return {n for n, m in model.named_modules() if type(m).__name__.startswith("Int8")}
 
 
 def costing(costs: Mapping[str, float]) -> Callable[[SlimBertPreTrainedModel], float]:
