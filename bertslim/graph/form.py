@@ -21,7 +21,8 @@ class Form:
     islands: frozenset[str] = frozenset()
     """In an fp16 graph, paths of modules that compute in fp32 all the same."""
     scales: Literal["floats", "fp32"] = "floats"
-    """Type of the scales in an fp16 graph: its own, or fp32 between casts (`standard` only)."""
+    """Type of the scales of linear layers in an fp16 graph: its own, or fp32 between casts. Those
+    inside an attention have its own: with casts TensorRT would not fuse it (`standard` only)."""
 
 
 PLAIN = Form()

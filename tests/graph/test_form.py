@@ -218,8 +218,15 @@ def test_every_product_with_a_range_has_pairs_on_both_sides(floats: str, scales:
             product = made_by[f"bert.layers.{number}.attention/{step}"]
             assert [source(x) for x in product.input] == ["DequantizeLinear"] * 2
     types = value_types(written.proto)
-    wanted = TensorProto.FLOAT if "fp32" in (floats, scales) else TensorProto.FLOAT16
-    assert {kind for name, kind in types.items() if "/scale" in name} == {wanted}
+    own = TensorProto.FLOAT if floats == "fp32" else TensorProto.FLOAT16
+    wanted = TensorProto.FLOAT if "fp32" in (floats, scales) else own
+    of = {name: kind for name, kind in types.items() if "scale" in name.split("/")[-1]}
+    inner = {
+        name for name in of if name.endswith(("heads/scale", "columns/scale")) or "softmax" in name
+    }
+    assert len(inner) == 2 * 4
+    assert {of[name] for name in inner} == {own}
+    assert {kind for name, kind in of.items() if name not in inner} == {wanted}
 
 
 def test_norms_and_softmax_are_never_rounded_before() -> None:

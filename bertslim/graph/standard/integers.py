@@ -15,16 +15,22 @@ PROBABILITIES = Range(0.0, 1.0)
 Floats = npt.NDArray[np.float32]
 
 
-def quantized(g: GraphBuilder, x: str, range_: Range) -> str:
+def quantized(g: GraphBuilder, x: str, range_: Range, *, wide: bool = False) -> str:
     """Round an activation to its int8 grid, symmetric, one scale; asked for again, it is done once.
 
     x_q = clip(round(x / scale), -128, 127), x_dq = x_q * scale.
+
+    Args:
+        g: Where to.
+        x: The activation.
+        range_: Where its values lie.
+        wide: Whether the scale is fp32 in an fp16 graph too.
     """
     name = f"{x}/dequantized"
     if g.has(name):
         return g.in_floats(name)
-    source = g.in_fp32(x) if g.form.scales == "fp32" else g.in_floats(x)
-    scale = _scale(g, f"{x}/scale", max(range_.scale, LEAST_SCALE))
+    source = g.in_fp32(x) if wide else g.in_floats(x)
+    scale = g.real(f"{x}/scale", max(range_.scale, LEAST_SCALE), wide=wide)
     zero = g.constant("zero_point", 0, np.int8)
     codes = g.node("QuantizeLinear", [source, scale, zero], f"{x}/quantized")
     return g.in_floats(g.node("DequantizeLinear", [codes, scale, zero], name))

@@ -47,7 +47,7 @@ def _product(g: GraphBuilder, x: str, path: str, scale: float) -> str:
         factors = smoothing_of(quantization, path)
         if factors is not None:
             x = smoothed(g, x, path, factors)
-        x = quantized(g, x, quantization.inputs[path])
+        x = quantized(g, x, quantization.inputs[path], wide=g.form.scales == "fp32")
         weight = quantized_weight(g, path, scale=scale, smoothing=factors)
         return g.node("MatMul", [x, weight], name)
     wide = path in g.form.islands

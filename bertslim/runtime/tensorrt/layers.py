@@ -27,6 +27,8 @@ _LAYER = re.compile(
     r", Outputs: \[(?P<outputs>|.*?\})\](?:, .*?)?"
     r", Tactic(?:Name|Value): (?P<tactic>.*?), StreamId: \d+, Metadata: (?P<nodes>.*)"
 )
+_SYNCHRONISATION = re.compile(r", LayerType: (signal|wait), ")
+"""Kinds of entries that compute nothing: streams wait for each other."""
 _TENSOR = re.compile(
     r"\{ Name: (?P<name>.*?), (?:Location: \w+, )?Dimensions: \[(?P<shape>[-\d,]*)\]"
     r",.*?Datatype: (?P<type>[^,}]+?)(?:,[^}]*)? \}"
@@ -140,7 +142,8 @@ def _lines(dump: str) -> Iterator[str]:
     for line in dump.removeprefix("Layers:").strip().split("\n"):
         if not line.strip():
             return
-        yield line
+        if not _SYNCHRONISATION.search(line):
+            yield line
 
 
 def _layer(line: str) -> Layer:

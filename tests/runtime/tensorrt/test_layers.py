@@ -90,6 +90,14 @@ def test_a_layer_of_tensorrt_rtx() -> None:
     )
 
 
+def test_streams_that_wait_for_each_other_are_no_layers() -> None:
+    entry = (
+        "Name: __mye6_myl0_6, LayerType: {}, Inputs: [], Constants: [], Outputs: [], StreamId: 0"
+    )
+    waiting = [entry.format("signal"), entry.format("wait")]
+    assert parse_layers(dump(waiting[0], GEMM, waiting[1])) == parse_layers(dump(GEMM))
+
+
 def test_a_layer_without_inputs() -> None:
     (layer,) = parse_layers(dump(DEQUANTIZER))
     assert layer.inputs == ()
