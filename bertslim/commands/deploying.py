@@ -1,7 +1,7 @@
 """From a model and a form to a deployment: written, run once, looked into, described."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from bertslim.runtime.engine import Engine
     from bertslim.runtime.kernels import Kernel
 
+LAYERS = "layers.txt"
+"""The layers of the engine that TensorRT built, in its own words."""
+
 SHAPE = (8, 128)
 """Batch and length that a graph is tried and looked at with; it is free in the graph itself."""
 
@@ -28,7 +31,11 @@ class Place:
     target: str
     precision: str
     sm: str
-    """Compute capability of the GPU that TensorRT builds for, such as "75"."""
+    """Compute capability of the GPU that TensorRT builds for, such as "75"; empty elsewhere."""
+
+    def settings(self) -> dict[str, str]:
+        """Return what a step is known by."""
+        return {name: value for name, value in asdict(self).items() if value}
 
 
 def deploy(
@@ -48,24 +55,33 @@ def deploy(
 
     written = write(model, form)
     graph = written.proto.SerializeToString()
-    kernels = _kernels(graph, place)
-    agreement = _agreement(model, graph, place)
+    shape = fitting_shape(model)
+    view = _view(graph, place, shape)
+    agreement = _agreement(model, graph, place, shape)
     if not agreement.holds:
         raise QualityError(f"the graph for {place.target} {agreement.fault}", _cure(place))
     deployment = Deployment(
         target=cast("Target", place.target),
         precision=cast("Precision", place.precision),
-        fusions=_counts(written, form, kernels),
+        fusions=_counts(written, form, view.kernels),
         difference=agreement.difference,
         details={
             "compared on": "onnxruntime" if place.target in GPU_TARGETS else place.target,
-            **({"sm": place.sm} if place.target in GPU_TARGETS else {}),
+            **view.details,
             **details,
         },
     )
     (directory / GRAPH).write_bytes(graph)
+    for name, text in view.files.items():
+        (directory / name).write_text(text, encoding="utf-8")
     write_deployment(directory, deployment)
     return deployment
+
+
+def fitting_shape(model: "SlimBertPreTrainedModel") -> tuple[int, int]:
+    """Return the usual shape, or a shorter one for a model of few positions."""
+    positions = model.config.max_position_embeddings - model.config.position_offset
+    return SHAPE[0], min(SHAPE[1], positions)
 
 
 def engine_for(model: "SlimBertPreTrainedModel", graph: bytes, place: Place) -> "Engine":
@@ -108,25 +124,49 @@ def _few(paths: Sequence[str]) -> str:
     return paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
 
 
-def _kernels(graph: bytes, place: Place) -> "Sequence[Kernel]":
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What a runtime makes of a graph."""
+
+    kernels: "Sequence[Kernel]"
+    details: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+def _view(graph: bytes, place: Place, shape: tuple[int, int]) -> _View:
     """Ask the target what it runs; TensorRT is asked when it builds, which needs no GPU."""
     if place.target in GPU_TARGETS:
-        from bertslim.runtime.tensorrt.building import build_ahead
-        from bertslim.runtime.tensorrt.layers import kernels_of
-
-        return kernels_of(build_ahead(graph, SHAPE, place.sm, place.target).layers)
+        return _built_view(graph, place, shape)
     from bertslim.runtime.engine import EngineSettings, kernels
     from bertslim.runtime.machine import available_cores
 
-    return kernels(place.target, place.precision, graph, EngineSettings(available_cores()))
+    settings = EngineSettings(available_cores())
+    return _View(kernels(place.target, place.precision, graph, settings))
 
 
-def _agreement(model: "SlimBertPreTrainedModel", graph: bytes, place: Place) -> "Agreement":
+def _built_view(graph: bytes, place: Place, shape: tuple[int, int]) -> _View:
+    from bertslim.runtime.tensorrt.building import build_ahead
+    from bertslim.runtime.tensorrt.findings import findings
+    from bertslim.runtime.tensorrt.layers import kernels_of
+
+    built = build_ahead(graph, shape, place.sm, place.target)
+    details = {
+        "sm": place.sm,
+        "engine bytes": len(built.plan),
+        "build seconds": round(built.seconds, 2),
+        "findings": [asdict(finding) for finding in findings(graph, built.layers)],
+        "warnings": list(built.warnings),
+    }
+    return _View(kernels_of(built.layers), details, {LAYERS: built.dump})
+
+
+def _agreement(
+    model: "SlimBertPreTrainedModel", graph: bytes, place: Place, shape: tuple[int, int]
+) -> "Agreement":
     from bertslim.model.running import run_model
     from bertslim.runtime.agreement import compared, padded_batch
 
-    length = min(SHAPE[1], model.config.max_position_embeddings - model.config.position_offset)
-    batch = padded_batch(model.config, SHAPE[0], length, seed=0)
+    batch = padded_batch(model.config, *shape, seed=0)
     engine = engine_for(model, graph, place)
     try:
         return compared(place.precision, engine.run(batch), run_model(model, batch), batch)

@@ -42,6 +42,7 @@ def form_for(
     *,
     dynamic: bool = False,
     islands: frozenset[str] = frozenset(),
+    scales: Literal["floats", "fp32"] = "floats",
 ) -> "Form":
     """Return the form that a target runs best.
 
@@ -51,6 +52,7 @@ def form_for(
         quantization: Of int8.
         dynamic: int8 with ranges that ONNX Runtime measures at run time.
         islands: Modules that stay fp32 in fp16.
+        scales: Of int8 in an fp16 graph, see `Form`.
 
     Raises:
         UnavailableError: If the target has no such precision, or int8 is asked for without ranges.
@@ -71,4 +73,12 @@ def form_for(
         quantization=quantization if precision == "int8" else None,
         dynamic=dynamic,
         islands=islands,
+        scales=scales,
     )
+
+
+def chosen_sm(target: str, precision: str, sm: str) -> str:
+    """Return the compute capability to build for: by default the oldest that has the precision."""
+    from bertslim.runtime.tensorrt.engine import OLDEST_TARGETS
+
+    return (sm or OLDEST_TARGETS[precision]) if target in GPU_TARGETS else ""

@@ -1,21 +1,16 @@
 """`bertslim fuse`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
-from bertslim.commands.forms import GPU_TARGETS, Sm, TargetName, form_for
+from bertslim.commands.deploying import Place, deploy, deployment_report, fusion_lines
+from bertslim.commands.forms import Sm, TargetName, chosen_sm, form_for
 from bertslim.commands.options import Model, StepOptions, command
 from bertslim.commands.step import Step, read_source, run_step
 from bertslim.console import note
 from bertslim.store.checkpoint import Checkpoint, open_checkpoint
-
-if TYPE_CHECKING:
-    from bertslim.commands.deploying import Place
-
-OLDEST_FP32 = "80"
-"""The oldest GPU that TensorRT-RTX builds fp32 products for."""
 
 
 def register(app: typer.Typer) -> None:
@@ -49,24 +44,21 @@ def fuse(
     For TensorRT-RTX the engine is built on the CPU, for the GPU that --sm names; nothing is timed.
     """
     checkpoint = open_checkpoint(read_source(model))
-    gpu = {"sm": sm or OLDEST_FP32} if target in GPU_TARGETS else {}
+    place = Place(target, "fp32", chosen_sm(target, "fp32", sm))
     wanted = Step(
         command="fuse",
-        settings={"target": target, **gpu},
+        settings=place.settings(),
         inputs={"model": checkpoint},
         suffix=target,
     )
 
     def work(directory: Path, _: Path) -> dict[str, Any]:
-        from bertslim.commands.deploying import Place
-
-        return _fuse(checkpoint, Place(target, "fp32", gpu.get("sm", "")), directory)
+        return _fuse(checkpoint, place, directory)
 
     run_step(context, wanted, step, work)
 
 
-def _fuse(checkpoint: Checkpoint, place: "Place", directory: Path) -> dict[str, Any]:
-    from bertslim.commands.deploying import deploy, deployment_report, fusion_lines
+def _fuse(checkpoint: Checkpoint, place: Place, directory: Path) -> dict[str, Any]:
     from bertslim.model.loading import load_model, save_model
 
     model = load_model(checkpoint)

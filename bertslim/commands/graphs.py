@@ -73,5 +73,6 @@ def task_ranges(
     sample = Sample(CALIBRATION_ROWS, seed)
     examples = read_examples(task, "train", model, tokenizer, sample)
     rows = Rows(examples.encoded, batch_size=8, masking=examples.masking)
-    quantization, _ = quantize(model, Quantize(Calibration("entropy"), products=False), rows)
+    usual = Quantize(Calibration("mse"), products=False, smooth=True, scheme="symmetric")
+    quantization, _ = quantize(model, usual, rows)
     return quantization

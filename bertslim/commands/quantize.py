@@ -1,0 +1,212 @@
+"""`bertslim quantize`."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from bertslim.commands.deploying import Place
+from bertslim.commands.forms import GPU_TARGETS, PRECISIONS, Sm, TargetName, chosen_sm
+from bertslim.commands.options import (
+    DeviceOption,
+    Model,
+    OptionalTaskFile,
+    Seed,
+    StepOptions,
+    command,
+)
+from bertslim.commands.step import Step, read_source, run_step
+from bertslim.errors import SettingsError, fault_list
+from bertslim.store.checkpoint import open_checkpoint
+from bertslim.store.digest import file_digest
+from bertslim.train.task import Task, load_task, task_digest
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationOptions:
+    """Where ranges come from."""
+
+    text: Annotated[
+        Path | None,
+        typer.Option(
+            "--text",
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="Calibrate on these texts instead of a task: a line each, or a column `text`.",
+        ),
+    ] = None
+    calibration: Annotated[
+        Literal["mse", "entropy", "percentile", "minmax"],
+        typer.Option("--calibration", help="How the range of an activation is chosen."),
+    ] = "mse"
+    percentile: Annotated[
+        float,
+        typer.Option("--percentile", min=50, max=100, help="What `percentile` keeps, in percent."),
+    ] = 99.99
+    examples: Annotated[
+        int, typer.Option("--examples", min=1, help="Training rows, or texts, to calibrate on.")
+    ] = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Int8Options:
+    """What int8 does beyond plain calibration."""
+
+    smooth: Annotated[
+        bool,
+        typer.Option("--smooth/--no-smooth", help="Move outliers from activations to weights."),
+    ] = True
+    attention_products: Annotated[
+        bool,
+        typer.Option("--attention-products", help="Also the two products inside attentions."),
+    ] = False
+    max_drop: Annotated[
+        float | None,
+        typer.Option(
+            "--max-drop",
+            min=0,
+            help="Most of the metric to lose: products stay in float until it holds.",
+        ),
+    ] = None
+    qat: Annotated[
+        int,
+        typer.Option("--qat", min=0, help="Epochs of training with the rounding in place."),
+    ] = 0
+    learning_rate: Annotated[float, typer.Option("--learning-rate", min=0, help="Of --qat.")] = 3e-5
+    ranges: Annotated[
+        Literal["auto", "static", "dynamic"],
+        typer.Option(
+            "--ranges",
+            help="Of onnxruntime: calibrated, measured for each batch, or what is faster here.",
+        ),
+    ] = "auto"
+    scales: Annotated[
+        Literal["floats", "fp32"],
+        typer.Option("--scales", help="Of tensorrt: fp32 is safe from overflow, and slower."),
+    ] = "floats"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the subcommand."""
+    command(
+        app,
+        "quantize",
+        examples="""
+        bertslim quantize models/sst2 --precision int8 --target openvino --task sst2.toml
+        bertslim quantize models/sst2 --precision int8 --target onnxruntime --text reviews.txt
+        bertslim quantize models/sst2 --precision fp16 --target tensorrt --task sst2.toml
+        bertslim quantize models/sst2 --precision int8 --target openvino --task sst2.toml \\
+          --max-drop 0.005 | bertslim bench models/sst2 - --task sst2.toml --min-speedup 2
+        """,
+    )(quantize)
+
+
+def quantize(
+    context: typer.Context,
+    model: Model,
+    precision: Annotated[
+        Literal["fp16", "bf16", "int8"],
+        typer.Option("--precision", help="What the graph computes in.", show_default=False),
+    ],
+    target: TargetName,
+    task: OptionalTaskFile = None,
+    sm: Sm = "",
+    seed: Seed = 0,
+    device: DeviceOption = "auto",
+    *,
+    calibration: CalibrationOptions,
+    int8: Int8Options,
+    step: StepOptions,
+) -> None:
+    """Write a graph in fp16, bf16 or int8, in the form that a runtime runs best.
+
+    int8 needs text like the text that the model will read: ranges of activations are calibrated on
+    training rows of a task, or on a file of texts; padding does not count. Weights have a scale
+    for every output. What int8 harms can be smoothed, left in float until --max-drop holds on a
+    slice of the training data, or trained again with the rounding in place (--qat), the float model
+    teaching.
+
+    fp16 keeps softmax, mask and the statistics of LayerNorm in fp32, and whatever the calibration
+    rows carry beyond fp16's range. With a task the metric is reported before and after.
+    """
+    described = load_task(task) if task else None
+    _refuse_what_cannot_be(precision, target, described, calibration, int8)
+    checkpoint = open_checkpoint(read_source(model))
+    place = Place(target, precision, chosen_sm(target, precision, sm))
+    chosen = _settings(precision, target, calibration, int8)
+    wanted = Step(
+        command="quantize",
+        settings={**place.settings(), "seed": seed, **chosen},
+        inputs={"model": checkpoint},
+        suffix=f"{precision}-{target}",
+        data=_data(described, calibration.text),
+        data_sources=_sources(task, calibration.text),
+    )
+
+    def work(directory: Path, resume: Path) -> dict[str, Any]:
+        from bertslim.commands.quantizing import Job, run
+
+        job = Job(checkpoint, place, described, calibration, int8, seed, device)
+        return run(job, directory, resume)
+
+    run_step(context, wanted, step, work)
+
+
+def _settings(
+    precision: str, target: str, calibration: CalibrationOptions, int8: Int8Options
+) -> dict[str, Any]:
+    """Keep the options that play a part: the same result has the same request."""
+    if precision == "bf16":
+        return {}
+    if precision == "fp16":
+        return {"examples": calibration.examples}
+    chosen = {**asdict(calibration), **asdict(int8)}
+    del chosen["text"]
+    if calibration.calibration != "percentile":
+        del chosen["percentile"]
+    if not int8.qat:
+        del chosen["learning_rate"]
+    for name, users in (("ranges", ("onnxruntime",)), ("scales", GPU_TARGETS)):
+        if target not in users:
+            del chosen[name]
+    return chosen
+
+
+def _data(task: Task | None, text: Path | None) -> dict[str, str]:
+    found = {"task": task_digest(task, ("train", "validation"))} if task else {}
+    return found | ({"text": file_digest(text)} if text else {})
+
+
+def _sources(task: Path | None, text: Path | None) -> dict[str, str]:
+    return {role: str(path) for role, path in (("task", task), ("text", text)) if path}
+
+
+def _refuse_what_cannot_be(
+    precision: str,
+    target: str,
+    task: Task | None,
+    calibration: CalibrationOptions,
+    int8: Int8Options,
+) -> None:
+    faults = []
+    if precision not in PRECISIONS[target]:
+        known = ", ".join(p for p in PRECISIONS[target] if p != "fp32")
+        faults.append(f"--target {target} has no {precision}; it has {known}")
+    needs_text = precision == "fp16" or (precision == "int8" and int8.ranges != "dynamic")
+    if needs_text and not task and not calibration.text:
+        faults.append(f"{precision} depends on what the model reads: give --task or --text")
+    for flag, wish in (("--max-drop", int8.max_drop is not None), ("--qat", int8.qat > 0)):
+        if wish and not task:
+            faults.append(f"{flag} needs labelled data: give --task")
+        if wish and precision != "int8":
+            faults.append(f"{flag} is about int8")
+    if int8.ranges != "auto" and target != "onnxruntime":
+        faults.append(f"--ranges {int8.ranges} is for onnxruntime; {target} knows static ranges")
+    if int8.scales != "floats" and target not in GPU_TARGETS:
+        faults.append(f"--scales {int8.scales} is for tensorrt")
+    if int8.attention_products and target == "onnxruntime":
+        faults.append("--attention-products: onnxruntime has no int8 kernel for them")
+    if faults:
+        raise SettingsError(fault_list("these options do not go together", faults))

@@ -1,0 +1,199 @@
+"""What `quantize` does: reads the data, lets the method of a precision work, deploys, scores."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bertslim.commands.deploying import Place, deploy, deployment_report, engine_for, fusion_lines
+from bertslim.commands.forms import GPU_TARGETS, form_for
+from bertslim.commands.options import Device
+from bertslim.console import note
+from bertslim.errors import UnavailableError, fault_list
+from bertslim.store.checkpoint import Checkpoint
+from bertslim.store.deployment import GRAPH
+from bertslim.train.task import Task
+
+if TYPE_CHECKING:
+    from bertslim.commands.quantize import CalibrationOptions, Int8Options
+    from bertslim.graph.form import Form
+    from bertslim.methods.quantize.observe import Rows
+    from bertslim.model.modeling import SlimBertPreTrainedModel
+    from bertslim.train.examples import Examples
+    from bertslim.train.prediction import Score
+
+ROWS_AT_ONCE = 16
+TURING = "75"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is asked for."""
+
+    checkpoint: Checkpoint
+    place: Place
+    task: Task | None
+    calibration: "CalibrationOptions"
+    int8: "Int8Options"
+    seed: int
+    device: Device
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Material:
+    """What an engine is made from."""
+
+    model: "SlimBertPreTrainedModel"
+    """In float."""
+    rows: "Rows | None"
+    """To calibrate on; None where nothing is calibrated."""
+    tuning: "Examples | None" = None
+    """A slice of the training data to choose by."""
+    reported: "Examples | None" = None
+    """What is reported on, and nothing else."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Made:
+    """What a method made."""
+
+    model: "SlimBertPreTrainedModel"
+    form: "Form"
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """For `deploy.json`."""
+
+
+def run(job: Job, directory: Path, resume: Path) -> dict[str, Any]:
+    """Quantize, write, score; return the step's report.
+
+    Raises:
+        QualityError: If the metric cannot be held within the drop that was allowed.
+    """
+    from bertslim.model.loading import load_model, save_model
+    from bertslim.train.precision import choose_device, placed
+
+    model = placed(load_model(job.checkpoint), choose_device(job.device))
+    material = _material(job, model)
+    before = _score_of_model(model, material)
+    made = MAKERS[job.place.precision](job, material, resume)
+    deployment = deploy(made.model, made.form, job.place, directory, made.details)
+    save_model(made.model, directory, tokenizer_from=job.checkpoint.path)
+    note("\n".join(fusion_lines(deployment)))
+    graph = (directory / GRAPH).read_bytes()
+    after = _score_of_graph(made.model, graph, job.place, material)
+    if before and after:
+        note(f"{before.metric}: {before.value:.4f} in float, {after.value:.4f} as {_kind(job)}")
+    return {
+        **deployment_report(deployment),
+        "bytes": len(graph),
+        "before": asdict(before) if before else None,
+        "after": asdict(after) if after else None,
+    }
+
+
+def _half(job: Job, material: Material, _: Path) -> Made:
+    """fp16: what its range cannot hold stays in fp32."""
+    islands = _islands(job, material)
+    form = form_for(job.place.target, "fp16", islands=frozenset(islands))
+    return Made(material.model, form, {"islands": islands})
+
+
+def _brain(job: Job, material: Material, _: Path) -> Made:
+    """bf16: it has the range of fp32, and the runtime rounds by itself."""
+    return Made(material.model, form_for(job.place.target, "bf16"))
+
+
+def _int8(job: Job, material: Material, resume: Path) -> Made:
+    """int8: calibrated, perhaps trained, perhaps with exceptions."""
+    from bertslim.commands.int8 import int8_made
+
+    islands = _islands(job, material) if job.place.target in GPU_TARGETS else {}
+    made = int8_made(job, material, resume)
+    form = form_for(
+        job.place.target,
+        "int8",
+        made.quantization,
+        dynamic=made.dynamic,
+        islands=frozenset(islands),
+        scales=job.int8.scales,
+    )
+    return Made(made.model, form, {**made.details, "islands": islands})
+
+
+MAKERS: Mapping[str, Callable[[Job, Material, Path], Made]] = {
+    "fp16": _half,
+    "bf16": _brain,
+    "int8": _int8,
+}
+
+
+def _material(job: Job, model: "SlimBertPreTrainedModel") -> Material:
+    """Read the data: training rows and their tuning slice, or texts; and what is reported on."""
+    from bertslim.methods.quantize.observe import Rows
+    from bertslim.train.examples import Sample, load_tokenizer, read_examples, read_tuning
+    from bertslim.train.texts import read_texts
+
+    sample = Sample(job.calibration.examples, job.seed)
+    if job.task is None and job.calibration.text is None:
+        return Material(model, rows=None)
+    tokenizer = load_tokenizer(job.checkpoint.path)
+    tuning, reported, rows = None, None, None
+    if job.task is not None:
+        drawn, tuning = read_tuning(job.task, model, tokenizer, sample)
+        reported = read_examples(job.task, "validation", model, tokenizer)
+        rows = Rows(drawn.encoded, ROWS_AT_ONCE, drawn.masking)
+    if job.calibration.text is not None:
+        texts = read_texts(job.calibration.text, model, tokenizer, sample)
+        rows = Rows(texts, ROWS_AT_ONCE)
+    return Material(model, rows, tuning, reported)
+
+
+def _islands(job: Job, material: Material) -> dict[str, str]:
+    """Find what fp16 cannot hold.
+
+    Raises:
+        UnavailableError: If fp32 inside some modules does not help, or the GPU has none for them.
+    """
+    from bertslim.methods.quantize.half import half_islands
+
+    if material.rows is None:
+        return {}
+    report = half_islands(material.model, material.rows)
+    if report.beyond:
+        faults = [f"{path}: {reason}" for path, reason in report.beyond.items()]
+        raise UnavailableError(
+            fault_list("fp16 cannot hold what this model computes", faults), "keep it in fp32"
+        )
+    if report.products and job.place.sm == TURING:
+        raise UnavailableError(
+            fault_list("Turing has no fp32 for what fp16 cannot hold", report.products),
+            "build for --sm 80 or later, or keep the model in fp32 with full TensorRT",
+        )
+    for path, reason in report.islands.items():
+        note(f"{path} stays in fp32: {reason}")
+    return dict(report.islands)
+
+
+def _score_of_model(model: "SlimBertPreTrainedModel", material: Material) -> "Score | None":
+    from bertslim.train.examples import score_model
+
+    return score_model(model, material.reported) if material.reported else None
+
+
+def _score_of_graph(
+    model: "SlimBertPreTrainedModel", graph: bytes, place: Place, material: Material
+) -> "Score | None":
+    from bertslim.train.examples import score_run
+
+    if material.reported is None:
+        return None
+    engine = engine_for(model, graph, place)
+    try:
+        return score_run(engine.run, material.reported)
+    finally:
+        engine.close()
+
+
+def _kind(job: Job) -> str:
+    where = " (computed by ONNX Runtime)" if job.place.target in GPU_TARGETS else ""
+    return f"{job.place.precision} for {job.place.target}{where}"
