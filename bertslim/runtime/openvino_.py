@@ -64,9 +64,9 @@ def kernels(graph: bytes, precision: str, settings: EngineSettings) -> tuple[Ker
 
 
 def compile_graph(
-    graph: bytes, precision: str, settings: EngineSettings, **properties: object
+    graph: bytes | str, precision: str, settings: EngineSettings, **properties: object
 ) -> openvino.CompiledModel:
-    """Compile a graph for this CPU; see `build`."""
+    """Compile a graph, or the file of one, for this CPU; see `build`."""
     core = openvino.Core()
     hints = {
         "PERFORMANCE_HINT": "LATENCY",
