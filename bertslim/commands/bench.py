@@ -11,7 +11,7 @@ from bertslim.commands.options import OptionalTaskFile, ReportOptions, command
 from bertslim.commands.publishing import publish
 from bertslim.commands.step import read_source
 from bertslim.console import reserved_stdout
-from bertslim.errors import QualityError, SettingsError, fault_list
+from bertslim.errors import QualityError, SettingsError, UnavailableError, fault_list
 from bertslim.store.checkpoint import Checkpoint, open_checkpoint
 from bertslim.train.task import Task, load_task
 
@@ -81,13 +81,18 @@ def _refuse_what_cannot_be(
     files: Files,
     bounds: BoundOptions,
 ) -> None:
+    from bertslim.runtime.engine import RUNTIMES
+
     faults, picture = files.faults(), files.picture
+    gpu = [name for name in plan.runtimes if RUNTIMES[name].gpu]
     if models.count("-") > 1:
         faults.append("'-' can stand for one MODEL only: the pipe brings one path")
     if picture and not task:
         faults.append("--picture shows accuracy, so it needs --task")
     if picture and picture.suffix.lower() not in PICTURES:
         faults.append(f"--picture {picture.name}: the name must end in {', '.join(PICTURES)}")
+    if plan.engine.sm and not (plan.any_runtime or gpu):
+        faults.append("--sm is of TensorRT: name tensorrt-rtx in --runtime")
     if "task" in plan.lengths and not task:
         faults.append("--length task takes the rows of a task, so it needs --task")
     if bounds.max_drop is not None and not task:
@@ -110,10 +115,15 @@ def _compare(
 
 
 def _hold_to(options: BoundOptions, comparison: "Comparison") -> None:
-    from bertslim.runtime.bounds import Bounds, disagreements, missed_bounds
+    from bertslim.runtime.bounds import Bounds, disagreements, missed_bounds, never_timed
 
     bounds = Bounds(options.max_drop, options.min_speedup, options.max_p95_ms)
     rows, usual = comparison.rows, comparison.plan.precisions[0]
     faults = disagreements(rows) + missed_bounds(rows, bounds, usual)
+    untimed = never_timed(rows, bounds, require=options.require_timing)
     if faults:
-        raise QualityError(fault_list("missed", faults))
+        raise QualityError(fault_list("missed", [*dict.fromkeys(faults + untimed)]))
+    if untimed:
+        raise UnavailableError(
+            fault_list("this machine cannot time all of it", untimed), "run it where the GPU is"
+        )

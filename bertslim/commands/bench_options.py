@@ -25,7 +25,8 @@ class Cells:
         typer.Option(
             "--runtime",
             metavar="NAMES",
-            help="Any of torch, onnxruntime, openvino; by default those that are installed.",
+            help="Any of torch, onnxruntime, openvino, tensorrt, tensorrt-rtx; by default those"
+            " that are installed and that this machine has the hardware for.",
         ),
     ] = None
     precision: Annotated[
@@ -63,6 +64,21 @@ class Measuring:
     threads: Annotated[
         int, typer.Option("--threads", min=0, help="CPU threads; 0 takes one for each core.")
     ] = 0
+    sm: Annotated[
+        str,
+        typer.Option(
+            "--sm",
+            metavar="NUMBER",
+            help="Compute capability of the GPU that tensorrt-rtx builds for: 75, 80, 86, 89, 120.",
+            show_default=False,
+        ),
+    ] = ""
+    engines: Annotated[
+        Path | None,
+        typer.Option(
+            "--engines", metavar="DIR", file_okay=False, help="Keep what TensorRT builds here."
+        ),
+    ] = None
     no_memory: Annotated[
         bool,
         typer.Option("--no-memory", help="Leave out the peak memory, which takes a process each."),
@@ -86,6 +102,9 @@ class BoundOptions:
         float | None,
         typer.Option("--max-p95-ms", min=0, help="Slowest 95th percentile."),
     ] = None
+    require_timing: Annotated[
+        bool, typer.Option("--require-timing", help="Fail, by exit code 6, if a row has no times.")
+    ] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +150,9 @@ def plan_from(cells: Cells, measuring: Measuring, files: Files) -> "Plan":
         precisions=_words("--precision", cells.precision or DEFAULT_PRECISION),
         batch_sizes=_sizes("--batch", cells.batch),
         lengths=_lengths(cells.length),
-        engine=EngineSettings(measuring.threads or available_cores()),
+        engine=EngineSettings(
+            measuring.threads or available_cores(), sm=measuring.sm, engines=measuring.engines
+        ),
         budget=Budget(measuring.seconds, measuring.warm_up, measuring.rounds),
         seed=measuring.seed,
         memory=not measuring.no_memory,

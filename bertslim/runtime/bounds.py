@@ -27,7 +27,10 @@ class Bounds:
 
 
 def missed_bounds(rows: Sequence[Row], bounds: Bounds, precision: str) -> list[str]:
-    """Say, bound by bound, which row misses it and what it has; a row without times misses all.
+    """Say, bound by bound, which row misses it and what it has.
+
+    A row without times misses all, but for engines that were built for a GPU which is not here: of
+    those nothing is known, and `never_timed` names them.
 
     Args:
         rows: Of the first checkpoint, and of those that are compared with it.
@@ -38,10 +41,22 @@ def missed_bounds(rows: Sequence[Row], bounds: Bounds, precision: str) -> list[s
     if not bounds.any:
         return []
     firsts = [row for row in rows if row.checkpoint == rows[0].checkpoint]
-    judged = [row for row in rows if row.checkpoint != rows[0].checkpoint] or firsts
-    found = (m for row in judged for m in _missed(row, baseline(row, firsts, precision), bounds))
+    known = [row for row in _judged(rows) if row.outcome != "built"]
+    found = (m for row in known for m in _missed(row, baseline(row, firsts, precision), bounds))
     # a drop is the same at every shape, and said once
     return list(dict.fromkeys(found))
+
+
+def never_timed(rows: Sequence[Row], bounds: Bounds, *, require: bool) -> list[str]:
+    """Name the rows that should have been timed and could not be.
+
+    Those are all rows if timing is required, otherwise the engines that bounds are set for and that
+    were built for a GPU which is not here.
+    """
+    wanted = [row for row in _judged(rows) if row.outcome == "built"] if bounds.any else []
+    if require:
+        wanted = [row for row in rows if row.outcome in ("built", "unavailable")]
+    return [f"{shaped_label(row)} was not timed: {row.reason}" for row in wanted]
 
 
 def baseline(row: Row, firsts: Sequence[Row], precision: str) -> Row | None:
@@ -70,6 +85,11 @@ def label(row: Row) -> str:
 def shaped_label(row: Row) -> str:
     """Name a row."""
     return f"{label(row)}, {row.shape},"
+
+
+def _judged(rows: Sequence[Row]) -> list[Row]:
+    """The rows of all checkpoints but the first, or of the only one."""
+    return [row for row in rows if row.checkpoint != rows[0].checkpoint] or list(rows)
 
 
 def _missed(row: Row, first: Row | None, bounds: Bounds) -> Iterator[str]:

@@ -32,7 +32,7 @@ class Column:
 def columns(rows: Sequence[Row], room: Room) -> list[Column]:
     """Choose the columns that these rows have numbers for, and that there is room for."""
     metric = next((row.accuracy.metric for row in rows if row.accuracy), None)
-    weighed = any(row.peak_bytes for row in rows)
+    weighed = any(row.peak_bytes and row.latency for row in rows)
     chosen = [
         *([Column(metric, METRIC, _accuracy), INTERVAL] if metric else []),
         *MEASURES,
@@ -108,7 +108,9 @@ MEASURES = (
     ),
 )
 PEAK = Column(
-    "peak MB", "most memory of a process that loads the engine and runs this shape", _peak
+    "peak MB",
+    "most memory of a process that loads the engine and runs this shape; for a GPU, on the device",
+    _peak,
 )
 LOADING = Column(
     "load s",

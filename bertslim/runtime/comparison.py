@@ -1,18 +1,18 @@
 """Checkpoints x runtimes x precisions x shapes: checked first, then scored, then timed in turns."""
 
-import functools
 from collections.abc import Sequence
+from dataclasses import replace
 
 from bertslim.console import track, warn
 from bertslim.errors import SettingsError, UnavailableError, fault_list
 from bertslim.model.shapes import parameter_counts
 from bertslim.runtime.contenders import Contender, Entry, prepare
-from bertslim.runtime.engine import Batch, Engine
 from bertslim.runtime.machine import Machine, this_machine
 from bertslim.runtime.plan import Plan
 from bertslim.runtime.rows import Comparison, Outcome, Row
 from bertslim.runtime.shape import Shape
-from bertslim.runtime.timing import Latency, summarise, time_rounds
+from bertslim.runtime.timing import take_turns
+from bertslim.runtime.turns import Racer
 from bertslim.store.provenance import now
 
 
@@ -59,35 +59,35 @@ def _warn_of_company(machine: Machine, threads: int) -> None:
 
 
 def _refuse_nothing(entries: Sequence[Entry]) -> None:
-    if all(entry.engine is None for entry in entries):
+    if all(entry.engine is None and not entry.gpu for entry in entries):
         reasons = [f"{e.cell.runtime} {e.cell.precision}: {e.reason}" for e in entries]
         raise UnavailableError(fault_list("nothing can be timed here", [*dict.fromkeys(reasons)]))
 
 
 def _timed(entries: Sequence[Entry], shape: Shape, plan: Plan) -> list[Row]:
     """Time, at one shape, the engines that agree with the reference."""
-    batches = {i: e.workloads[shape].timed for i, e in enumerate(entries) if e.agrees(shape)}
-    runs = {
-        i: functools.partial(_pass, entry.engine, batches[i])
+    racers = {
+        i: Racer(entry.engine, entry.workloads[shape].timed)
         for i, entry in enumerate(entries)
-        if i in batches and entry.engine is not None
+        if entry.engine is not None and entry.agrees(shape)
     }
-    passes = time_rounds(runs, plan.budget)
-    times = {i: [t / len(batches[i]) for t in found] for i, found in passes.items()}
+    times = take_turns({i: racer.turn() for i, racer in racers.items()}, plan.budget)
     first = next(iter(times.values()), [])
-    latencies = {i: summarise(t, first, shape.batch_size) for i, t in times.items()}
-    return [_row(entry, shape, latencies.get(i)) for i, entry in enumerate(entries)]
+    rows = [_row(entry, shape) for entry in entries]
+    for i, racer in racers.items():
+        latency = racer.latency(times[i], first, shape.batch_size)
+        gpu = rows[i].gpu
+        if gpu:
+            gpu = replace(gpu, measurement=racer.measurement(len(times[i])))
+        rows[i] = replace(rows[i], latency=latency, gpu=gpu, outcome="timed")
+    return rows
 
 
-def _pass(engine: Engine, batches: Sequence[Batch]) -> None:
-    for batch in batches:
-        engine.run(batch)
-
-
-def _row(entry: Entry, shape: Shape, latency: Latency | None) -> Row:
+def _row(entry: Entry, shape: Shape) -> Row:
+    """What is known of an engine at a shape before it is timed."""
     contender, work = entry.contender, entry.workloads[shape]
-    agreed = entry.agreements.get(shape)
-    outcome: Outcome = "timed" if latency else "differs" if agreed else "unavailable"
+    agreed, gpu = entry.agreements.get(shape), entry.gpu.get(shape)
+    outcome: Outcome = "differs" if agreed else "built" if gpu else "unavailable"
     return Row(
         checkpoint=contender.name,
         runtime=entry.cell.runtime,
@@ -97,12 +97,13 @@ def _row(entry: Entry, shape: Shape, latency: Latency | None) -> Row:
         parameters=parameter_counts(contender.model).total,
         flops=work.flops(contender.model.config),
         size_bytes=contender.size_bytes,
-        build_seconds=entry.build_seconds,
-        peak_bytes=entry.peaks.get(shape),
+        build_seconds=gpu.seconds if gpu else entry.build_seconds,
+        peak_bytes=gpu.device_bytes if gpu else entry.peaks.get(shape),
         difference=agreed.difference if agreed else None,
         allowed_difference=agreed.allowed if agreed else None,
         accuracy=entry.accuracy,
-        latency=latency,
+        latency=None,
+        gpu=gpu,
         outcome=outcome,
         reason=agreed.fault if agreed else entry.reason,
     )

@@ -17,7 +17,9 @@ from bertslim.runtime.breakdown import Breakdown, times_by_group
 from bertslim.runtime.engine import RUNTIMES, Batch, Engine, Outputs, Source, build, kernels
 from bertslim.runtime.footprint import Job, peak_bytes
 from bertslim.runtime.plan import Cell, Plan
+from bertslim.runtime.rows import GpuEngine
 from bertslim.runtime.shape import Shape
+from bertslim.runtime.tensorrt.driver import NO_DEVICE
 from bertslim.runtime.workload import Workload, random_words
 
 if TYPE_CHECKING:
@@ -70,6 +72,8 @@ class Entry:
     peaks: Mapping[Shape, int] = field(default_factory=dict)
     """Most memory of a process that runs nothing else, in bytes, as far as it was measured."""
     accuracy: "Score | None" = None
+    gpu: Mapping[Shape, GpuEngine] = field(default_factory=dict)
+    """Of engines for a GPU, here or elsewhere."""
     breakdown: Breakdown | None = None
     """Where its time goes at the last shape; None unless it was asked and tells."""
 
@@ -94,17 +98,37 @@ def prepare(contender: Contender, plan: Plan) -> Iterator[Entry]:
 
 
 def _built(entry: Entry, source: Source, plan: Plan) -> Entry:
-    cell = entry.cell
+    cell, is_gpu = entry.cell, RUNTIMES[entry.cell.runtime].gpu
     if cell.refusal:
         return replace(entry, reason=cell.refusal)
+    sizes = [size for work in entry.workloads.values() for size in work.sizes] if is_gpu else []
     begin = time.perf_counter()
     try:
-        engine = build(cell.runtime, cell.precision, source, plan.engine)
+        settings = replace(plan.engine, shapes=tuple(sizes))
+        engine = build(cell.runtime, cell.precision, source, settings)
     except UnavailableError as error:
+        if is_gpu:
+            return _built_elsewhere(entry, source, plan, error)
         return replace(entry, reason=str(error))
     seconds = time.perf_counter() - begin
     detail(f"{entry.contender.name}: {cell.runtime} {cell.precision} built in {seconds:.1f} s")
     return replace(entry, engine=engine, build_seconds=seconds)
+
+
+def _built_elsewhere(entry: Entry, source: Source, plan: Plan, why: UnavailableError) -> Entry:
+    """Build what cannot run here, one engine for each shape, if that can be done without a GPU."""
+    from bertslim.runtime.gpu import build_elsewhere
+
+    cell = entry.cell
+    longest = {shape: work.sizes[0] for shape, work in entry.workloads.items()}
+    try:
+        graph = source.graph(cell.runtime, cell.precision)
+        engines = build_elsewhere(cell, graph, longest, plan.engine)
+    except UnavailableError as error:
+        return replace(entry, reason=str(error))
+    # the driver's own words are for who wants to run an engine, not for who builds one
+    reason = NO_DEVICE if str(why).startswith(NO_DEVICE) else str(why)
+    return replace(entry, gpu=engines, reason=reason)
 
 
 def _checked(entry: Entry, engine: Engine, reference: Engine) -> Entry:
@@ -114,6 +138,10 @@ def _checked(entry: Entry, engine: Engine, reference: Engine) -> Entry:
         for shape, work in entry.workloads.items()
     }
     entry = replace(entry, agreements=agreements)
+    if RUNTIMES[entry.cell.runtime].gpu:
+        from bertslim.runtime.gpu import described_here
+
+        entry = replace(entry, gpu=described_here(engine, entry.workloads))
     score = entry.contender.score
     if score is None or not all(entry.agrees(shape) for shape in agreements):
         return entry

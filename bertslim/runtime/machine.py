@@ -15,6 +15,12 @@ FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16"
 INT8_FLAGS = {"avx512_vnni", "avx_vnni", "avx_vnni_int8", "amx_int8"}
 """Any of them multiplies four pairs of int8 and adds them up in 32 bits at once."""
 PACKAGES = ("bertslim", "torch", "transformers", "onnx", "onnxruntime", "openvino", "numpy")
+DISTRIBUTIONS = {
+    **{name: (name,) for name in PACKAGES},
+    "tensorrt": ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"),
+    "tensorrt-rtx": ("tensorrt-rtx", "tensorrt-rtx-cu13", "tensorrt-rtx-cu12"),
+}
+"""What takes part, by the names that pip may know it by."""
 CPUINFO = Path("/proc/cpuinfo")
 CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 """The quota of a container, as version 2 of control groups tells it."""
@@ -117,9 +123,10 @@ def processors(text: str) -> list[dict[str, str]]:
 def installed_versions() -> dict[str, str]:
     """Versions of the packages that take part, as far as they are installed."""
     versions = {}
-    for name in PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name)
+    for name, distributions in DISTRIBUTIONS.items():
+        for distribution in reversed(distributions):
+            with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+                versions[name] = importlib.metadata.version(distribution)
     return versions
 
 

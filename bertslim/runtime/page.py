@@ -9,7 +9,7 @@ from bertslim.runtime.columns import Column, Room, columns, size_of
 from bertslim.runtime.exhibits import Exhibit, exhibits
 from bertslim.runtime.picture.style import short
 from bertslim.runtime.rows import Comparison, Row
-from bertslim.runtime.table import notes
+from bertslim.runtime.table import notes, why_untimed
 
 MOST_NAMED = 3
 """Checkpoints in the title."""
@@ -90,7 +90,7 @@ def _bodies(rows: Sequence[Row], shown: Sequence[Column]) -> Iterator[str]:
 def _cells(row: Row, shown: Sequence[Column]) -> str:
     engine = f'<th scope="row">{escape(f"{row.runtime} {row.precision}")}</th>'
     if row.latency is None:
-        reason = escape(f"not timed: {row.reason}")
+        reason = escape(why_untimed(row))
         return f'{engine}<td class="reason" colspan="{len(shown)}"><div>{reason}</div></td>'
     cells = (column.cell(row, row.latency) for column in shown)
     return engine + "".join(f"<td>{escape(cell)}</td>" for cell in cells)

@@ -18,6 +18,8 @@ class Cell:
     precision: str
     refusal: str = ""
     """Why it is not even built; empty if it is."""
+    sm: str = ""
+    """Compute capability of the GPU that it was deployed for; empty if for none in particular."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ class Plan:
         asked = list(product(self.runtimes, self.precisions))
         if deployment is None:
             return tuple(Cell(*pair) for pair in asked)
-        own = Cell(deployment.target, deployment.precision)
+        sm = str(deployment.details.get("sm", ""))
+        own = Cell(deployment.target, deployment.precision, sm=sm)
         fits = self.any_runtime or own.runtime in self.runtimes
         if fits and (self.any_precision or own.precision in self.precisions):
             return (own,)

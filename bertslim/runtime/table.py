@@ -5,7 +5,8 @@ from itertools import groupby
 
 from rich.text import Text
 
-from bertslim.runtime.columns import Column, Room, columns, size_of
+from bertslim.runtime.bounds import label
+from bertslim.runtime.columns import Column, Room, columns, number, size_of
 from bertslim.runtime.rows import Comparison, Row
 from bertslim.runtime.timing import Latency
 
@@ -36,7 +37,7 @@ def _checkpoint_block(rows: Sequence[Row], shown: Sequence[Column], widths: Sequ
     text = Text.assemble((first.checkpoint, "cyan"), (f"{GAP}{size_of(first)}\n", "dim"))
     for row in rows:
         if row.latency is None:
-            text.append(f"{_engine(row).ljust(widths[0])}{GAP}not timed: {row.reason}\n", "yellow")
+            text.append(f"{_engine(row).ljust(widths[0])}{GAP}{why_untimed(row)}\n", "yellow")
         else:
             text.append(_aligned(_cells(row, row.latency, shown), widths))
     return text
@@ -59,6 +60,15 @@ def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
     return GAP.join([cells[0].ljust(widths[0]), *numbers]) + "\n"
 
 
+def why_untimed(row: Row) -> str:
+    """Say why a row has no times, and what is known of its engine all the same."""
+    if row.gpu is None or row.outcome != "built":
+        return f"not timed: {row.reason}"
+    megabytes = number(row.gpu.engine_bytes / 1e6)
+    facts = f"SM{row.gpu.sm}, {megabytes} MB, {row.gpu.layers} layers, {row.gpu.seconds:.1f} s"
+    return f"built, not timed: {row.reason} ({facts})"
+
+
 def notes(comparison: Comparison) -> Iterator[str]:
     """Say what one has to know to read the numbers."""
     machine = comparison.machine
@@ -66,6 +76,10 @@ def notes(comparison: Comparison) -> Iterator[str]:
         yield "~ noisy: the times vary by more than 10 %; take more --seconds or a quieter machine"
     if machine.is_crowded(comparison.plan.engine.threads):
         yield f"others kept {machine.busy:.1f} of {len(machine.cpus)} CPUs busy when this began"
+    known = (
+        f"{label(row)}: {note}" for row in comparison.rows if row.gpu for note in row.gpu.notes
+    )
+    yield from dict.fromkeys(known)
     yield "ratio: times as fast as the first timed row; max diff: from PyTorch fp32"
     threads = f"{comparison.plan.engine.threads} threads"
     yield ", ".join((machine.cpu, threads, *machine.flags))

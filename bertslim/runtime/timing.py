@@ -50,31 +50,60 @@ class Latency:
     """Whether the times scatter too much to be quoted: the variation is above `NOISY`."""
 
 
+def host_turn(
+    run: Callable[[], object], batches: int = 1, clock: Callable[[], float] = time.perf_counter
+) -> Callable[[], float]:
+    """Make a turn of something that runs some batches; it is timed by the host's clock.
+
+    A turn is one run that is not timed and one that is: the first brings the candidate's weights
+    back into the caches and outlasts the threads of the candidate before, which spin on for
+    milliseconds.
+    """
+
+    def turn() -> float:
+        run()
+        begin = clock()
+        run()
+        return (clock() - begin) * 1000 / batches
+
+    return turn
+
+
+def take_turns(
+    turns: Mapping[Name, Callable[[], float]],
+    budget: Budget,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[Name, list[float]]:
+    """Let all candidates take turns (A B C, A B C, ...); return each one's times.
+
+    Every candidate gets the same number of rounds, so the times pair up round by round.
+
+    Args:
+        turns: Each runs one candidate and returns its milliseconds for a batch.
+        budget: How long.
+        clock: Of the host, in seconds.
+    """
+    times: dict[Name, list[float]] = {name: [] for name in turns}
+    for _ in range(budget.warm_up):
+        for turn in turns.values():
+            turn()
+    deadline = clock() + budget.seconds * len(turns)
+    rounds = 0
+    while rounds < budget.least_rounds or clock() < deadline:
+        for name, turn in turns.items():
+            times[name].append(turn())
+        rounds += 1
+    return times
+
+
 def time_rounds(
     candidates: Mapping[Name, Callable[[], object]],
     budget: Budget,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[Name, list[float]]:
-    """Run all candidates in turns (A B C, A B C, ...) and return each one's times in milliseconds.
-
-    Every candidate gets the same number of rounds, so the times pair up round by round. A turn is
-    one run that is not timed and one that is: the first brings the candidate's weights back into
-    the caches and outlasts the threads of the candidate before, which spin on for milliseconds.
-    """
-    times: dict[Name, list[float]] = {name: [] for name in candidates}
-    for _ in range(budget.warm_up):
-        for run in candidates.values():
-            run()
-    deadline = clock() + budget.seconds * len(candidates)
-    rounds = 0
-    while rounds < budget.least_rounds or clock() < deadline:
-        for name, run in candidates.items():
-            run()
-            begin = clock()
-            run()
-            times[name].append((clock() - begin) * 1000)
-        rounds += 1
-    return times
+    """Run all candidates in turns, timed by the host's clock; see `take_turns`."""
+    turns = {name: host_turn(run, clock=clock) for name, run in candidates.items()}
+    return take_turns(turns, budget, clock)
 
 
 def summarise(times: Sequence[float], first: Sequence[float], batch_size: int) -> Latency:

@@ -22,6 +22,12 @@ class Workload:
     """What the outputs are compared with the reference's on; there is padding among it."""
 
     @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """(batch, length) of each timed batch, the longest first."""
+        found = {(len(ids), ids.shape[1]) for ids in (b["input_ids"] for b in self.timed)}
+        return sorted(found, key=lambda size: -size[1])
+
+    @property
     def lengths(self) -> Lengths:
         """How long the timed sequences are."""
         masks = [batch["attention_mask"] for batch in self.timed]

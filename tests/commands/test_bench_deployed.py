@@ -13,6 +13,7 @@ from bertslim.model.loading import load_model
 from bertslim.store.checkpoint import open_checkpoint
 from bertslim.store.deployment import GRAPH, Deployment, write_deployment
 from tests.commands.test_bench import NAMED, QUICK
+from tests.runtime.tensorrt.worlds import builds
 from tests.tiny import save_tiny_bert
 
 
@@ -106,3 +107,24 @@ def test_int8_of_a_checkpoint_needs_a_task(big: Path, capsys: pytest.CaptureFixt
     out = capsys.readouterr().out
     assert "  torch int8     not timed: torch has no int8" in out
     assert "  openvino int8  not timed: int8 needs ranges, which are measured on" in out
+
+
+@builds
+@pytest.mark.no_gpu
+def test_an_engine_for_a_gpu_elsewhere_is_built_and_its_times_can_be_demanded(
+    big: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["bench", str(big), "--runtime", "tensorrt-rtx", "--precision", "fp16", "--sm", "75"]
+    assert main([*words, *QUICK]) == 0
+    built = re.compile(r"  tensorrt-rtx fp16  built, not timed: no CUDA device \(SM75, .* s\)")
+    assert [line for line in capsys.readouterr().out.splitlines() if built.fullmatch(line)]
+    for demand in (["--require-timing"], ["--max-p95-ms", "5"]):
+        assert main([*words, *demand, *QUICK]) == 6
+        result = capsys.readouterr()
+        assert "built, not timed" in result.out
+        assert "tensorrt-rtx fp16, 2 x 16 tokens, was not timed: no CUDA device" in result.err
+
+
+def test_sm_is_of_tensorrt(big: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", str(big), "--runtime", "torch", "--sm", "75"]) == 2
+    assert "--sm is of TensorRT: name tensorrt-rtx in --runtime" in capsys.readouterr().err

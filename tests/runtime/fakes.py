@@ -44,6 +44,7 @@ def row(
         allowed_difference=1e-3,
         accuracy=score,
         latency=summarise(times, first or times, 8) if times else None,
+        gpu=None,
         outcome=outcome or ("timed" if times else "unavailable"),
         reason=reason,
     )

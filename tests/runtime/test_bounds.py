@@ -1,6 +1,6 @@
 """Bounds: who is judged, against whom, and what is said."""
 
-from bertslim.runtime.bounds import Bounds, disagreements, missed_bounds
+from bertslim.runtime.bounds import Bounds, disagreements, missed_bounds, never_timed
 from bertslim.runtime.shape import Shape
 from tests.runtime.fakes import row
 
@@ -120,3 +120,19 @@ def test_rows_are_compared_with_those_of_their_shape() -> None:
     ]
     (missed,) = missed_bounds(rows, Bounds(None, 1.5, None), "fp32")
     assert "8 x 128 tokens, is 1.33 times" in missed
+
+
+def test_what_is_built_for_another_machine_is_not_missed_but_never_timed() -> None:
+    rows = [
+        row("big", [5.0]),
+        row("big", runtime="tensorrt", reason="not installed"),
+        row("small", runtime="tensorrt", reason="no CUDA device", outcome="built"),
+    ]
+    bounds = Bounds(max_drop=None, min_speedup=2, max_p95_ms=None)
+    small = "small on tensorrt fp32, 8 x 128 tokens, was not timed: no CUDA device"
+    big = "big on tensorrt fp32, 8 x 128 tokens, was not timed: not installed"
+    assert missed_bounds(rows, bounds, "fp32") == []
+    assert never_timed(rows, bounds, require=False) == [small]
+    assert never_timed(rows, NONE, require=False) == []
+    assert never_timed(rows, NONE, require=True) == [big, small]
+    assert never_timed(rows[:1], bounds, require=True) == []

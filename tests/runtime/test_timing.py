@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bertslim.runtime.timing import Budget, summarise, time_rounds
+from bertslim.runtime.timing import Budget, host_turn, summarise, time_rounds
 
 
 class Clock:
@@ -32,13 +32,13 @@ def test_candidates_take_turns_of_one_settling_and_one_timed_run() -> None:
     clock = Clock()
     engines = {"a": clock.engine("a", 1.0), "b": clock.engine("b", 2.0)}
     times = time_rounds(engines, Budget(seconds=0, warm_up=1, least_rounds=2), clock)
-    assert "".join(clock.calls) == "ab" + "aabb" * 2
+    assert "".join(clock.calls) == "aabb" * 3
     assert times == {"a": [1000.0, 1000.0], "b": [2000.0, 2000.0]}
 
 
 def test_neither_warm_up_nor_settling_is_counted() -> None:
     clock = Clock()
-    engine = clock.engine("a", 9.0, 8.0, 0.5, 7.0, 0.25)
+    engine = clock.engine("a", 9.0, 9.0, 8.0, 0.5, 7.0, 0.25)
     times = time_rounds({"a": engine}, Budget(seconds=0, warm_up=1, least_rounds=2), clock)
     assert times == {"a": [500.0, 250.0]}
 
@@ -49,6 +49,15 @@ def test_rounds_go_on_for_as_long_as_the_seconds_of_all_candidates() -> None:
     times = time_rounds(engines, Budget(seconds=3, warm_up=4, least_rounds=1), clock)
     # a round takes 1.5 s, and there are 2 x 3 s
     assert {name: len(values) for name, values in times.items()} == {"a": 4, "b": 4}
+
+
+def test_a_run_of_several_batches_is_timed_by_the_batch() -> None:
+    clock = Clock()
+
+    def run() -> None:
+        clock.now += 2.0
+
+    assert host_turn(run, 8, clock)() == 250.0
 
 
 def test_summary_of_known_times() -> None:
