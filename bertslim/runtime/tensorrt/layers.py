@@ -116,16 +116,20 @@ def parse_layers(dump: str) -> tuple[Layer, ...]:
 def kernels_of(layers: Sequence[Layer]) -> tuple[Kernel, ...]:
     """Describe the layers as any runtime's kernels are described.
 
-    A layer that follows an int8 product and applies its scales names the product's node again; here
-    a node of a product belongs to the product alone.
+    A layer that follows an int8 product and applies its scales, an attention of one token among
+    them, names the product's node again; here a node belongs to the first product that names it,
+    and to that alone.
     """
-    owned = {node for layer in layers if layer.is_product for node in layer.nodes}
+    owner: dict[str, Layer] = {}
+    for layer in layers:
+        if layer.is_product:
+            owner = {**dict.fromkeys(layer.nodes, layer), **owner}
     return tuple(
         Kernel(
             name=layer.name,
             kind=_kind(layer),
             precision=layer.precision,
-            nodes=tuple(n for n in layer.nodes if layer.is_product or n not in owned),
+            nodes=tuple(node for node in layer.nodes if owner.get(node, layer) is layer),
         )
         for layer in layers
     )

@@ -1,5 +1,7 @@
 """The builder's list of layers is read whole, or refused."""
 
+from dataclasses import replace
+
 import pytest
 
 from bertslim.errors import BertslimError
@@ -177,6 +179,13 @@ def test_a_product_is_not_counted_again_where_its_scales_are_applied() -> None:
         Kernel("a/matmul_U3_myl0_1", "gemm", "int8", ("a/matmul", "a.weight/dequantized")),
         Kernel("__myl_MulAdd_myl0_2", "kgen", "fp16", ("a/bias",)),
     )
+
+
+def test_an_attention_of_one_token_does_not_take_the_product_before_it() -> None:
+    (product,) = parse_layers(dump(GEMM))
+    attention = replace(product, name="_gemv_mha_v1_myl0_9", kind="kgen", nodes=("a/matmul", "a/b"))
+    nodes = [kernel.nodes for kernel in kernels_of((product, attention))]
+    assert nodes == [("a/matmul", "a.weight/dequantized"), ("a/b",)]
 
 
 def test_an_attention_goes_by_its_own_name() -> None:
