@@ -5,7 +5,6 @@ from pathlib import Path
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
-from bertslim.errors import DataError
 from bertslim.model.modeling import SlimBertPreTrainedModel
 from bertslim.train.encoding import encode
 from bertslim.train.examples import Sample
@@ -22,14 +21,12 @@ def read_texts(
     """Read a sample of the texts in a file, encoded: a line each, or a column `text`.
 
     Raises:
-        DataError: If the file cannot be read, or holds no text.
+        DataError: If the file cannot be read, or holds no row.
     """
     config = model.config
     positions = config.max_position_embeddings - config.position_offset
     task = _pool(path, min(LONGEST, positions))
     data = read_unlabelled(task, [path])
-    if len(data) == 0:
-        raise DataError(f"{path} holds no text", "give a file with a text on every line")
     chosen = data.shuffle(seed=sample.seed).select(range(min(sample.size, len(data))))
     types = config.type_vocab_size > 1
     return encode(chosen, task, tokenizer, (), positions=positions, token_types=types)
