@@ -57,7 +57,10 @@ class Histogram:
         self.counts += torch.bincount(bins.flatten(), minlength=BINS).cpu()
 
     def _grow(self) -> None:
-        while self.peak >= self.limit:
-            merged = self.counts.view(-1, 2).sum(dim=1)
-            self.counts = torch.cat([merged, torch.zeros_like(merged)])
-            self.limit *= 2
+        """Double the range k times, until all values are below its end: 2^k bins become one."""
+        k = math.frexp(self.peak / self.limit)[1]
+        if self.peak > 0 and k > 0:
+            merged = self.counts.view(-1, min(2**k, BINS)).sum(dim=1)
+            self.counts = torch.zeros_like(self.counts)
+            self.counts[: len(merged)] = merged
+            self.limit *= 2.0**k

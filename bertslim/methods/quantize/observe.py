@@ -120,7 +120,7 @@ def smeared(x: Tensor) -> Tensor:
     its teeth would be taken for what is being measured.
     """
     noise = torch.rand(x.shape[1], generator=torch.Generator().manual_seed(0)) - 0.5
-    return x.float() * (1 + noise * 2**-8).to(x.device)
+    return x.float().mul_((1 + noise * 2**-8).to(x.device))
 
 
 def observe(
@@ -144,11 +144,13 @@ def observe(
         By path of each linear layer, the path that its input was shown under.
     """
     watch = Watch(see_input, see_output or (lambda _path, _values: None))
-    with evaluating(model), _hooked(model, watch, outputs=see_output is not None):
+    hooked = _hooked(model, watch, outputs=see_output is not None)
+    # around all batches: autocast keeps the weights that it has cast
+    cast = autocast(rows.precision, next(model.parameters()).device)
+    with evaluating(model), hooked, cast:
         for batch in rows.batches(model, description):
             watch.real, watch.last = batch["attention_mask"].bool(), ("", None)
-            with autocast(rows.precision, watch.real.device):
-                model.encoder(**batch, first_token_only=model.first_token_only)
+            model.encoder(**batch, first_token_only=model.first_token_only)
     return watch.leaders
 
 
