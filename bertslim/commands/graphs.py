@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from bertslim.commands.forms import form_for
 from bertslim.console import note
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 Graphs = Callable[[str, str], bytes]
 """(runtime, precision) -> graph."""
-Ranges = Callable[[], "Quantization"]
-"""Measures what int8 needs to know; may raise UnavailableError."""
+Scheme = Literal["symmetric", "unsigned"]
+Ranges = Callable[[Scheme], "Quantization"]
+"""Measures what int8 needs to know of a model, for a scheme; may raise UnavailableError."""
 
 CALIBRATION_ROWS = 256
 """Of the training data, where int8 is only to be tried."""
@@ -30,13 +31,15 @@ def stored_graph(checkpoint: Checkpoint) -> Graphs:
 
 
 def written_graphs(model: "SlimBertPreTrainedModel", ranges: Ranges) -> Graphs:
-    """Write a model down in the form that the runtime runs best; int8 is calibrated once."""
+    """Write a model down in the form that a runtime runs best; a scheme is calibrated for once."""
     measured = functools.cache(ranges)
+    schemes: dict[str, Scheme] = {"onnxruntime": "unsigned"}
 
     def graph_for(runtime: str, precision: str) -> bytes:
         from bertslim.graph.emit import emit
 
-        form = form_for(runtime, precision, measured() if precision == "int8" else None)
+        scheme = schemes.get(runtime, "symmetric")
+        form = form_for(runtime, precision, measured(scheme) if precision == "int8" else None)
         graph: bytes = emit(model, form).SerializeToString()
         return graph
 
@@ -48,20 +51,20 @@ def ranges_from(
 ) -> Ranges:
     """Return what calibrates a model, when it is asked to, on training data of a task."""
 
-    def measure() -> "Quantization":
+    def measure(scheme: Scheme) -> "Quantization":
         if task is None:
             raise UnavailableError(
                 "int8 needs ranges, which are measured on the training data of a --task",
                 "give --task, or the output of bertslim quantize",
             )
         note(f"int8 of {checkpoint.origin}: calibrating on {CALIBRATION_ROWS} training rows")
-        return task_ranges(model, checkpoint, task, seed)
+        return task_ranges(model, checkpoint, task, scheme, seed)
 
     return measure
 
 
 def task_ranges(
-    model: "SlimBertPreTrainedModel", checkpoint: Checkpoint, task: Task, seed: int
+    model: "SlimBertPreTrainedModel", checkpoint: Checkpoint, task: Task, scheme: Scheme, seed: int
 ) -> "Quantization":
     """Calibrate on a sample of a task's training data, by the defaults of `quantize`."""
     from bertslim.methods.quantize.calibrate import Quantize, quantize
@@ -73,6 +76,6 @@ def task_ranges(
     sample = Sample(CALIBRATION_ROWS, seed)
     examples = read_examples(task, "train", model, tokenizer, sample)
     rows = Rows(examples.encoded, batch_size=8, masking=examples.masking)
-    usual = Quantize(Calibration("mse"), products=False, smooth=True, scheme="symmetric")
+    usual = Quantize(Calibration("mse"), products=False, smooth=True, scheme=scheme)
     quantization, _ = quantize(model, usual, rows)
     return quantization

@@ -24,6 +24,7 @@ class Breakdown:
     runtime: str
     precision: str
     shape: Shape
+    """Of the batch that was run; of a task's rows it is the first."""
     milliseconds: Mapping[str, float]
     """By group: products with weights (`GEMM`), `attention`, `norm` and `other`."""
 

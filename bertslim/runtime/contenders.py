@@ -157,7 +157,8 @@ def _taken_apart(entry: Entry, source: Source, plan: Plan) -> Entry:
     settings = replace(plan.engine, shapes=((size, length),))
     graph = source.graph(cell.runtime, cell.precision)
     times = times_by_group(kernels(cell.runtime, cell.precision, graph, settings))
-    found = Breakdown(entry.contender.name, cell.runtime, cell.precision, shape, times)
+    taken = Shape(size, length)
+    found = Breakdown(entry.contender.name, cell.runtime, cell.precision, taken, times)
     return replace(entry, breakdown=found if times else None)
 
 

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,9 +37,9 @@ def deploy(model: Path, directory: Path, graph_of: Path) -> Path:
     return directory
 
 
-def rows_of(capsys: pytest.CaptureFixture[str], *words: object) -> list[dict[str, object]]:
+def rows_of(capsys: pytest.CaptureFixture[str], *words: object) -> list[dict[str, Any]]:
     assert main(["bench", *map(str, words), "--json", *QUICK]) == 0
-    rows: list[dict[str, object]] = json.loads(capsys.readouterr().out)["rows"]
+    rows: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["rows"]
     return rows
 
 
@@ -107,6 +108,17 @@ def test_int8_of_a_checkpoint_needs_a_task(big: Path, capsys: pytest.CaptureFixt
     out = capsys.readouterr().out
     assert "  torch int8     not timed: torch has no int8" in out
     assert "  openvino int8  not timed: int8 needs ranges, which are measured on" in out
+
+
+def test_int8_of_a_checkpoint_is_calibrated_on_the_training_data(
+    big: Path, sentence_task: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--task", sentence_task, "--runtime", "onnxruntime,openvino", "--precision", "int8"]
+    rows = rows_of(capsys, big, *words)
+    engines = [(row["runtime"], row["precision"], row["outcome"]) for row in rows]
+    assert engines == [("onnxruntime", "int8", "timed"), ("openvino", "int8", "timed")]
+    # int8 is not fp32 under another name
+    assert all(row["difference"] > 1e-4 for row in rows)
 
 
 @builds
