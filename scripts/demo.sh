@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The main job on real data: fine-tune a BERT, remove 40 % of its heads, compare both on this machine.
+# The main job on real data: fine-tune a BERT, remove 40 % of its heads, write it in int8, compare.
 # Run it again and only the comparison is made anew; interrupt it and it goes on where it was.
 set -euo pipefail
 out=${1:-demo}
@@ -12,7 +12,8 @@ task=$out/data/bbc.toml
 
 bertslim finetune "$backbone" --task "$task" --epochs 1 --output "$out/teacher" |
   bertslim prune-heads - --task "$task" --remove 0.4 --examples 512 --output "$out/pruned" |
-  bertslim bench "$out/teacher" - --task "$task" --runtime torch,onnxruntime,openvino \
-    --batch 8 --save "$out/bench.json" --picture "$out/bench.png"
+  bertslim quantize - --precision int8 --target openvino --task "$task" --output "$out/int8" |
+  bertslim bench "$out/teacher" "$out/pruned" - --task "$task" --batch 8 \
+    --runtime torch,onnxruntime,openvino --save "$out/bench.json" --html "$out/bench.html"
 
-echo "every raw time: $out/bench.json; accuracy against latency: $out/bench.png" >&2
+echo "every raw time: $out/bench.json; a page with tables and pictures: $out/bench.html" >&2

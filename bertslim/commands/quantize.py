@@ -151,7 +151,7 @@ def quantize(
         job = Job(checkpoint, place, described, calibration, int8, seed, device)
         return run(job, directory, resume)
 
-    run_step(context, wanted, step, work)
+    run_step(context, wanted, step, work, restart=int8.restart)
 
 
 def _settings(
@@ -163,7 +163,7 @@ def _settings(
     if precision == "fp16":
         return {"examples": calibration.examples}
     chosen = {**asdict(calibration), **asdict(int8)}
-    del chosen["text"]
+    del chosen["text"], chosen["restart"]
     if calibration.calibration != "percentile":
         del chosen["percentile"]
     if not int8.qat:
