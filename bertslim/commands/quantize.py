@@ -75,6 +75,9 @@ class Int8Options:
         typer.Option("--qat", min=0, help="Epochs of training with the rounding in place."),
     ] = 0
     learning_rate: Annotated[float, typer.Option("--learning-rate", min=0, help="Of --qat.")] = 3e-5
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Forget an interrupted --qat instead of resuming it.")
+    ] = False
     ranges: Annotated[
         Literal["auto", "static", "dynamic"],
         typer.Option(

@@ -11,6 +11,7 @@ from bertslim.errors import CheckpointError
 GRAPH = "model.onnx"
 DEPLOYMENT = "deploy.json"
 FORMAT = 1
+AGAIN = "make the directory again, with fuse or quantize"
 
 Target = Literal["onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"]
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
@@ -77,12 +78,12 @@ def read_deployment(directory: Path) -> Deployment | None:
         fusions = tuple(FusionCount(**count) for count in record.pop("fusions"))
         deployment = Deployment(fusions=fusions, **record)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise CheckpointError(f"{file} cannot be read ({error})", "make it again") from error
+        raise CheckpointError(f"{file} cannot be read ({error})", AGAIN) from error
     if deployment.format > FORMAT:
         raise CheckpointError(
             f"{file} has format {deployment.format}, this bertslim reads up to {FORMAT}",
             "update bertslim",
         )
     if not (directory / GRAPH).is_file():
-        raise CheckpointError(f"{file} describes {GRAPH}, which is missing", "make it again")
+        raise CheckpointError(f"{file} describes {GRAPH}, which is missing", AGAIN)
     return deployment
