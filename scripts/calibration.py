@@ -113,7 +113,8 @@ def ours(options: argparse.Namespace) -> dict[str, Any]:
 
 def onnxruntimes(options: argparse.Namespace) -> dict[str, Any]:
     model = model_of(options)
-    batches = np.split(token_ids(model, options.sequences), options.sequences // BATCH)
+    parts = max(1, options.sequences // BATCH)
+    batches = np.array_split(token_ids(model, options.sequences), parts)
     feeds = [inputs(model, batch) for batch in batches]
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder) / "model.onnx"
