@@ -65,21 +65,23 @@ def attention(
     """
     q = linear(g, x, f"{path}.query", scale=widths.head_dim**-0.5)
     q = split_heads(g, q, widths.heads, widths, f"{path}.query")
+    q = product_input(g, q, f"{path}.query", path)
     k = linear(g, memory, f"{path}.key")
     k = split_heads(g, k, widths.kv_heads, widths, f"{path}.key")
-    # a step of its own: OpenVINO's product then turns K itself, and int8 is 2 % faster
+    k = product_input(g, k, f"{path}.key", path)
+    # a step of its own, and the last: OpenVINO's product then turns K itself, which makes int8 2 %
+    # faster, and 4 % with the products in int8
     k = g.node("Transpose", [k], f"{path}.key/columns", perm=(0, 1, 3, 2))
     v = linear(g, memory, f"{path}.value")
     v = split_heads(g, v, widths.kv_heads, widths, f"{path}.value")
+    v = product_input(g, v, f"{path}.value", path)
 
-    q, k = product_input(g, q, f"{path}.query", path), product_input(g, k, f"{path}.key", path)
     scores = g.node("MatMul", [q, k], f"{path}/scores")
     masked = g.node("Add", [g.in_fp32(scores), mask], f"{path}/masked")
     softmax = g.node("Softmax", [masked], f"{path}/softmax", axis=-1)
     probabilities = g.in_floats(softmax)
     if products_are_int8(g, path):
         probabilities = quantized(g, probabilities, PROBABILITIES)
-    v = product_input(g, v, f"{path}.value", path)
     context = g.node("MatMul", [probabilities, v], f"{path}/context")
     g.fusion("attention", path, [scores, masked, softmax, context])
     if x == memory:
