@@ -55,7 +55,7 @@ class Histogram:
             raise OverflowError(f"values from {low} to {high}")
         self.low, self.high = min(self.low, low), max(self.high, high)
         self._grow()
-        for part in x.flatten().split(PART):
+        for part in torch.split(x.flatten(), PART):
             # bin = floor(|x| * BINS / limit); bincount is fastest on int32
             bins = part.float().abs().mul_(BINS / self.limit).to(torch.int32)
             self.counts += torch.bincount(bins, minlength=BINS).cpu()
