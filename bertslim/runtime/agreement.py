@@ -9,9 +9,12 @@ import numpy as np
 from bertslim.model.configuration import SlimBertConfig
 from bertslim.runtime.engine import Array, Batch, Outputs
 
-TOLERANCE = {"fp32": 1e-3, "fp16": 2e-2, "bf16": 1e-1, "int8": 5e-1}
-"""Largest difference allowed, as a share of the largest reference output (at least of 1). That of
-int8 finds what is broken; how good int8 is, only a task tells."""
+TOLERANCE = {"fp32": 1e-3, "fp16": 2e-2, "bf16": 1e-1, "int8": 0.95}
+"""Largest difference allowed, as a share of the largest reference output (at least of 1).
+
+How good int8 is, only a task tells: words at random are not what it was calibrated on. On them,
+four fine-tuned models that lose a point or less on their tasks were seen to differ by up to 0.6,
+and by up to 0.9 without smoothing. Outputs that are all 0 differ by 1."""
 
 PER_TOKEN = ("start_logits", "end_logits", "last_hidden_state")
 

@@ -5,6 +5,7 @@ import pytest
 
 from bertslim.model.configuration import SlimBertConfig
 from bertslim.runtime.agreement import (
+    TOLERANCE,
     Agreement,
     allowed_difference,
     compared,
@@ -48,6 +49,14 @@ def test_padding_does_not_count_but_every_label_does() -> None:
 def test_allowed_difference_grows_with_the_outputs() -> None:
     assert allowed_difference("fp32", {"logits": np.array([0.1, -0.2], np.float32)}) == 1e-3
     assert allowed_difference("fp32", {"logits": np.array([5, -20], np.float32)}) == 2e-2
+
+
+@pytest.mark.parametrize("precision", TOLERANCE)
+def test_no_precision_allows_outputs_that_are_all_zero(precision: str) -> None:
+    mask = {"attention_mask": np.ones((1, 2), np.int64)}
+    logits = np.array([[3, -4]], np.float32)
+    assert compared(precision, {"logits": logits}, {"logits": logits}, mask).holds
+    assert not compared(precision, {"logits": logits * 0}, {"logits": logits}, mask).holds
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
