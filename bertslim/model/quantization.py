@@ -51,6 +51,7 @@ class Quantization:
     """By the path of a linear layer: s, (in,). It computes (x / s) (W * s)^T, and `inputs` holds
     the range of x / s. Linear layers with the same input have the same s."""
     exceptions: Mapping[str, str] = field(default_factory=dict)
-    """By the path of a linear layer that stays in float: why."""
+    """By the path of what stays in float, a linear layer, an attention with its two products, or
+    the word embeddings: why."""
     embedding: bool = True
     """Whether the word embedding table is kept in int8, one scale for each word."""

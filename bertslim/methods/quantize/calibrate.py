@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bertslim.methods.quantize.grid import Scheme
 from bertslim.methods.quantize.histogram import Histogram
-from bertslim.methods.quantize.observe import Rows, See, broken, linear_layers, observe
+from bertslim.methods.quantize.observe import Rows, linear_layers, observe
 from bertslim.methods.quantize.smooth import Channels, smoothing_factors
 from bertslim.methods.quantize.thresholds import Calibration
 from bertslim.model.configuration import layer_widths
@@ -66,12 +66,14 @@ def quantize(
     inputs: Histograms = defaultdict(Histogram)
     outputs: Histograms = defaultdict(Histogram)
     factors = smoothing(model, settings, rows) if settings.smooth else {}
-    count, see_output = counting(inputs), counting(outputs) if settings.products else None
 
     def see_input(path: str, x: Tensor) -> None:
-        count(path, x / factors[path] if path in factors else x)
+        inputs[path].add(x / factors[path] if path in factors else x)
 
-    leaders = observe(model, rows, see_input, see_output)
+    def see_output(path: str, y: Tensor) -> None:
+        outputs[path].add(y)
+
+    leaders = observe(model, rows, see_input, see_output if settings.products else None)
     ranges = {leader: settings.calibration.range_of(h) for leader, h in inputs.items()}
     products = {path: settings.calibration.range_of(h) for path, h in outputs.items()}
     quantization = Quantization(
@@ -97,21 +99,6 @@ def smoothing(model: SlimBertPreTrainedModel, settings: Quantize, rows: Rows) ->
         for leader in seen
     }
     return smoothing_factors(seen, groups, settings.calibration, settings.scheme)
-
-
-def counting(histograms: Histograms) -> See:
-    """Return what adds the values that it is shown to the histogram of their path.
-
-    It raises a CheckpointError if one of them is not a finite number.
-    """
-
-    def add(path: str, x: Tensor) -> None:
-        try:
-            histograms[path].add(x)
-        except OverflowError as error:
-            raise broken(path, str(error)) from error
-
-    return add
 
 
 def scaled_query(model: SlimBertPreTrainedModel, path: str, found: Range) -> Range:

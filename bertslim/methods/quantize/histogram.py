@@ -14,7 +14,7 @@ SMALLEST = 2.0**-13
 PART = 2**18
 """Values at a time: what is made of them on the way stays in a CPU's cache."""
 
-LARGEST = 2.0**126
+LARGEST = 2.0**100
 """What is above is as good as infinite."""
 
 

@@ -86,7 +86,7 @@ class Watch:
     leaders: dict[str, str] = field(default_factory=dict)
     """By path, the first linear layer with the same input."""
     real: Tensor | None = None
-    """(batch, length), True for what is not padding, of the batch under way."""
+    """(batch, length), True for what is not padding in the batch under way; None without any."""
     last: tuple[str, Tensor | None] = ("", None)
     """The input seen last, and whose it is."""
 
@@ -108,7 +108,7 @@ class Watch:
 
     def tokens(self, x: Tensor) -> Tensor:
         """Return the real ones of (batch, length, width); the first of a row always is."""
-        all_real = self.real is None or x.shape[:2] != self.real.shape or bool(self.real.all())
+        all_real = self.real is None or x.shape[:2] != self.real.shape
         tokens = x.flatten(0, -2) if all_real else x[self.real]
         return smeared(tokens) if x.dtype == torch.bfloat16 else tokens
 
@@ -142,16 +142,32 @@ def observe(
 
     Returns:
         By path of each linear layer, the path that its input was shown under.
+
+    Raises:
+        CheckpointError: If something that sees raises an OverflowError.
     """
-    watch = Watch(see_input, see_output or (lambda _path, _values: None))
+    watch = Watch(explained(see_input), explained(see_output or (lambda _path, _values: None)))
     hooked = _hooked(model, watch, outputs=see_output is not None)
     # around all batches: autocast keeps the weights that it has cast
     cast = autocast(rows.precision, next(model.parameters()).device)
     with evaluating(model), hooked, cast:
         for batch in rows.batches(model, description):
-            watch.real, watch.last = batch["attention_mask"].bool(), ("", None)
+            real = batch["attention_mask"].bool()
+            watch.real, watch.last = None if real.all() else real, ("", None)
             model.encoder(**batch, first_token_only=model.first_token_only)
     return watch.leaders
+
+
+def explained(see: See) -> See:
+    """Return the same, but that a value which is no finite number is told as the model's fault."""
+
+    def seeing(path: str, x: Tensor) -> None:
+        try:
+            see(path, x)
+        except OverflowError as error:
+            raise broken(path, str(error)) from error
+
+    return seeing
 
 
 def broken(path: str, what: str) -> CheckpointError:

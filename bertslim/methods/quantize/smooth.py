@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bertslim.methods.quantize.grid import Grid, Scheme, rounded_rows
-from bertslim.methods.quantize.histogram import Histogram
+from bertslim.methods.quantize.histogram import LARGEST, Histogram
 from bertslim.methods.quantize.thresholds import Calibration
 
 ALPHAS = (0.5, 0.65, 0.8, 0.9)
@@ -40,10 +40,17 @@ class Channels:
         self._random = torch.Generator().manual_seed(0)
 
     def add(self, x: Tensor) -> None:
-        """Look at more tokens, (tokens, in)."""
+        """Look at more tokens, (tokens, in).
+
+        Raises:
+            OverflowError: If a value is not a finite number, or as good as infinite.
+        """
+        largest = x.abs().amax(dim=0)
+        if not float(largest.max()) < LARGEST / LARGEST_FACTOR:
+            raise OverflowError(f"values up to {float(largest.max())}")
         if not len(self.tokens):
-            self.largest, self.tokens = x.new_zeros(x.shape[1]), x[:0]
-        self.largest = torch.maximum(self.largest, x.abs().amax(dim=0))
+            self.largest, self.tokens = torch.zeros_like(largest), x[:0]
+        self.largest = torch.maximum(self.largest, largest)
         # those of highest priority so far are a fair choice, however many are still to come
         drawn = torch.rand(len(x), generator=self._random)
         priority = torch.cat([self._priority, drawn])

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from tests.methods.quantize.models import (
     made,
     rows,
     tagger,
+    token_rows,
     uneven,
 )
 
@@ -90,10 +92,21 @@ def test_the_report_tells_how_far_the_values_went() -> None:
     assert all(r.magnitude < report.peaks[path] for path, r in found.inputs.items())
 
 
-def test_values_that_are_no_numbers_name_the_layer() -> None:
+@pytest.mark.parametrize("smooth", [False, True])
+def test_values_that_are_no_numbers_name_the_layer(smooth: bool) -> None:
     model = tagger()
     with torch.no_grad():
         model.encoder.layers[1].attention_norm.weight[3] = math.nan
     with pytest.raises(CheckpointError, match=r"at bert.layers.1.ffn.intermediate there are") as e:
-        quantized(model, rows())
+        quantize(model, replace(settings(), smooth=smooth), rows())
     assert e.value.hint
+
+
+@pytest.mark.parametrize("method", ["entropy", "mse", "minmax"])
+def test_bf16_finds_much_the_same_ranges(method: str) -> None:
+    data = token_rows([30] * 40)
+    exact, _ = quantize(tagger(), settings(method), Rows(data, 8))
+    found, _ = quantize(tagger(), settings(method), Rows(data, 8, precision="bf16"))
+    for path in exact.inputs:
+        expected = exact.inputs[path].magnitude
+        assert found.inputs[path].magnitude == pytest.approx(expected, rel=0.1), path

@@ -115,3 +115,12 @@ def test_bf16_shows_no_comb() -> None:
     found = smeared(x)
     assert len(found.unique()) == 8 * 129
     torch.testing.assert_close(found, x.float(), rtol=2**-9, atol=0)
+
+
+def test_what_a_bf16_model_computes_is_seen_without_its_comb() -> None:
+    seen: dict[str, Tensor] = {}
+    data = Rows(token_rows([30] * 20), 20, precision="bf16")
+    observe(tagger(), data, lambda path, x: seen.update({path: x}))
+    for path in ("bert.layers.0.attention.output", "bert.layers.0.ffn.output"):
+        values = seen[path]
+        assert len(values.bfloat16().unique()) < len(values.unique()) / 3
