@@ -1,7 +1,8 @@
 """What ONNX Runtime executes, from the graph that its optimiser has made, and from its profile.
 
-A value that is still there keeps its name, whatever its node is called now, and so does a node that
-only got other inputs. A new node stands for the old ones between its outputs and what is still there.
+A value that is still there keeps its name, whatever its node is called now; a node that only got
+other inputs keeps its own. A new node stands for the old ones between what it makes and what is
+still there.
 """
 
 import json
