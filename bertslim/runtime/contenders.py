@@ -176,11 +176,11 @@ def _weighed(entry: Entry, source: Source, plan: Plan) -> Entry:
             model = file.name
         job = Job(cell.runtime, cell.precision, plan.engine.threads, model)
         try:
-            peaks = {shape: peak_bytes(job, entry.workloads[shape].timed) for shape in shapes}
+            peaks = peak_bytes(job, [entry.workloads[shape].timed for shape in shapes])
         except UnavailableError as error:
             warn(f"{entry.contender.name}: the memory of {cell.runtime} is unknown: {error}")
             return entry
-    return replace(entry, peaks=peaks)
+    return replace(entry, peaks=dict(zip(shapes, peaks, strict=True)))
 
 
 def _compared(engine: Engine, reference: Engine, batch: Batch) -> Agreement:

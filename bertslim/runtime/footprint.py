@@ -20,7 +20,7 @@ from bertslim.runtime.engine import RUNTIMES, Batch, Engine, EngineSettings, Sou
 
 STATUS = Path("/proc/self/status")
 """Where Linux tells a process about itself."""
-JOB, BATCHES, PEAK = "job.json", "batches.npz", "peak"
+JOB, BATCHES, PEAKS = "job.json", "batches-{}.npz", "peaks.json"
 RUNS = 2
 """The second takes what the first has left in pools."""
 
@@ -47,25 +47,30 @@ class GraphFile:
         return self.file
 
 
-def peak_bytes(job: Job, batches: Sequence[Batch]) -> int:
-    """Run batches in a process of their own and return the most memory that it ever had.
+def peak_bytes(job: Job, passes: Sequence[Sequence[Batch]]) -> list[int]:
+    """Run passes over batches in a process of their own, smallest first.
+
+    Returns:
+        For each pass, the most memory that the process ever had until its end.
 
     Raises:
         UnavailableError: If the process fails, or this system does not tell.
     """
     if not STATUS.exists():
         raise UnavailableError(f"this system has no {STATUS}, which tells how much memory is used")
+    order = sorted(range(len(passes)), key=lambda i: _largest(passes[i]))
     with tempfile.TemporaryDirectory(prefix="bertslim-") as folder:
         directory = Path(folder)
         (directory / JOB).write_text(json.dumps(asdict(job)))
-        arrays = {f"{i}.{name}": b[name] for i, b in enumerate(batches) for name in b}
-        np.savez(directory / BATCHES, allow_pickle=False, **arrays)
+        for place, number in enumerate(order):
+            _write(directory / BATCHES.format(place), passes[number])
         command = [sys.executable, "-m", __name__, folder]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             said = done.stderr.strip().rpartition("\n")[2] or "it says nothing"
             raise UnavailableError(f"the process ended with code {done.returncode}: {said}")
-        return int((directory / PEAK).read_text())
+        peaks = dict(zip(order, json.loads((directory / PEAKS).read_text()), strict=True))
+    return [peaks[number] for number in range(len(passes))]
 
 
 def resident_peak(status: str) -> int:
@@ -75,13 +80,16 @@ def resident_peak(status: str) -> int:
 
 
 def measure(directory: Path) -> None:
-    """Be the process: load, run, and write down the peak."""
+    """Be the process: load, run pass after pass, and write down the peak after each."""
     job = Job(**json.loads((directory / JOB).read_text()))
     engine = _engine(job)
-    for _ in range(RUNS):
-        for batch in _batches(directory / BATCHES):
-            engine.run(batch)
-    (directory / PEAK).write_text(str(resident_peak(STATUS.read_text())))
+    peaks: list[int] = []
+    while (file := directory / BATCHES.format(len(peaks))).exists():
+        for _ in range(RUNS):
+            for batch in _read(file):
+                engine.run(batch)
+        peaks.append(resident_peak(STATUS.read_text()))
+    (directory / PEAKS).write_text(json.dumps(peaks))
 
 
 def _engine(job: Job) -> Engine:
@@ -97,7 +105,16 @@ def _engine(job: Job) -> Engine:
     return engine
 
 
-def _batches(file: Path) -> Iterator[Batch]:
+def _largest(batches: Sequence[Batch]) -> int:
+    return max(batch["input_ids"].size for batch in batches)
+
+
+def _write(file: Path, batches: Sequence[Batch]) -> None:
+    arrays = {f"{i}.{name}": values for i, b in enumerate(batches) for name, values in b.items()}
+    np.savez(file, allow_pickle=False, **arrays)
+
+
+def _read(file: Path) -> Iterator[Batch]:
     with np.load(file, allow_pickle=False) as arrays:
         numbers = dict.fromkeys(name.partition(".")[0] for name in arrays)
         for number in numbers:

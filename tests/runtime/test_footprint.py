@@ -35,7 +35,7 @@ def test_a_process_of_its_own_is_measured(runtime: str, tiny: Path, graph: Path)
     batch = full_batch(load_model(open_checkpoint(tiny)).config, 2, 8, seed=0)
     model = tiny if runtime == "torch" else graph
     # an interpreter with numpy alone takes some 30 MB
-    peak = peak_bytes(Job(runtime, "fp32", 1, str(model)), [batch, batch])
+    (peak,) = peak_bytes(Job(runtime, "fp32", 1, str(model)), [[batch, batch]])
     assert 20 * MEGABYTE < peak < 2000 * MEGABYTE
 
 
@@ -47,7 +47,7 @@ def test_engines_of_graphs_are_loaded_without_torch() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_every_batch_is_run_and_the_peak_is_left_as_a_file(
+def test_passes_are_run_twice_from_small_to_large_and_the_peak_is_read_after_each(
     graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
@@ -55,19 +55,24 @@ def test_every_batch_is_run_and_the_peak_is_left_as_a_file(
     class Engine:
         def run(self, batch: dict[str, np.ndarray]) -> None:
             seen.append({name: values.tolist() for name, values in batch.items()})
+            (tmp_path / "status").write_text(f"VmHWM: {len(seen)} kB\n")
 
     def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
         measure(Path(command[-1]))
         return subprocess.CompletedProcess(command, 0, "", "")
 
-    (tmp_path / "status").write_text("VmHWM: 7 kB\n")
+    (tmp_path / "status").touch()
     monkeypatch.setattr(footprint, "STATUS", tmp_path / "status")
     monkeypatch.setattr(footprint, "_engine", lambda _: Engine())
     monkeypatch.setattr(footprint.subprocess, "run", run)
-    batches = [{"input_ids": np.array([[n, 2]]), "attention_mask": np.ones((1, 2))} for n in (5, 6)]
-    assert peak_bytes(Job("onnxruntime", "fp32", 1, str(graph)), batches) == 7 * 1024
-    assert [batch["input_ids"] for batch in seen] == [[[5, 2]], [[6, 2]]] * 2
-    assert seen[0]["attention_mask"] == [[1.0, 1.0]]
+    large, small, tiny = ([[n] * size] for n, size in ((1, 3), (2, 2), (3, 1)))
+    passes = [
+        [{"input_ids": np.array(ids), "attention_mask": np.ones((1, 1))} for ids in batches]
+        for batches in ([large], [tiny, small])
+    ]
+    assert peak_bytes(Job("onnxruntime", "fp32", 1, str(graph)), passes) == [6 * 1024, 4 * 1024]
+    assert [batch["input_ids"] for batch in seen] == [tiny, small, tiny, small, large, large]
+    assert seen[0]["attention_mask"] == [[1.0]]
 
 
 def test_a_process_that_fails_is_explained(tmp_path: Path) -> None:
