@@ -8,6 +8,7 @@ from bertslim.errors import UnavailableError
 
 if TYPE_CHECKING:
     from bertslim.graph.form import Form
+    from bertslim.methods.quantize.calibrate import Quantize
     from bertslim.model.quantization import Quantization
 
 TARGETS = ("onnxruntime", "openvino", "tensorrt", "tensorrt-rtx")
@@ -19,6 +20,10 @@ PRECISIONS = {
     "tensorrt-rtx": ("fp32", "fp16", "int8"),
 }
 """What each target computes in. ONNX Runtime's CPU kernels know fp32 and int8 alone."""
+
+INT8_ATTENTION = ("openvino",)
+"""Targets whose attentions are int8 inside unless something else is asked for: OpenVINO gains by it,
+and BERTs were not seen to lose. ONNX Runtime has no kernel for that; on a GPU it was not measured."""
 
 TargetName = Annotated[
     Literal["onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"],
@@ -74,6 +79,19 @@ def form_for(
         dynamic=dynamic,
         islands=islands,
         scales=scales,
+    )
+
+
+def usual_int8(target: str) -> "Quantize":
+    """Return how int8 is calibrated for a target unless something else is asked for."""
+    from bertslim.methods.quantize.calibrate import Quantize
+    from bertslim.methods.quantize.thresholds import Calibration
+
+    return Quantize(
+        Calibration("mse"),
+        products=target in INT8_ATTENTION,
+        smooth=True,
+        scheme="unsigned" if target == "onnxruntime" else "symmetric",
     )
 
 

@@ -2,9 +2,9 @@
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from bertslim.commands.forms import form_for
+from bertslim.commands.forms import form_for, usual_int8
 from bertslim.console import note
 from bertslim.errors import UnavailableError
 from bertslim.store.checkpoint import Checkpoint
@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 
 Graphs = Callable[[str, str], bytes]
 """(runtime, precision) -> graph."""
-Scheme = Literal["symmetric", "unsigned"]
-Ranges = Callable[[Scheme], "Quantization"]
-"""Measures what int8 needs to know of a model, for a scheme; may raise UnavailableError."""
+Ranges = Callable[[str], "Quantization"]
+"""Measures what int8 needs to know of a model for a runtime; may raise UnavailableError."""
 
 CALIBRATION_ROWS = 256
 """Of the training data, where int8 is only to be tried."""
@@ -31,15 +30,13 @@ def stored_graph(checkpoint: Checkpoint) -> Graphs:
 
 
 def written_graphs(model: "SlimBertPreTrainedModel", ranges: Ranges) -> Graphs:
-    """Write a model down in the form that a runtime runs best; a scheme is calibrated for once."""
+    """Write a model down in the form that a runtime runs best; each is calibrated for once."""
     measured = functools.cache(ranges)
-    schemes: dict[str, Scheme] = {"onnxruntime": "unsigned"}
 
     def graph_for(runtime: str, precision: str) -> bytes:
         from bertslim.graph.emit import emit
 
-        scheme = schemes.get(runtime, "symmetric")
-        form = form_for(runtime, precision, measured(scheme) if precision == "int8" else None)
+        form = form_for(runtime, precision, measured(runtime) if precision == "int8" else None)
         graph: bytes = emit(model, form).SerializeToString()
         return graph
 
@@ -51,31 +48,29 @@ def ranges_from(
 ) -> Ranges:
     """Return what calibrates a model, when it is asked to, on training data of a task."""
 
-    def measure(scheme: Scheme) -> "Quantization":
+    def measure(runtime: str) -> "Quantization":
         if task is None:
             raise UnavailableError(
                 "int8 needs ranges, which are measured on the training data of a --task",
                 "give --task, or the output of bertslim quantize",
             )
         note(f"int8 of {checkpoint.origin}: calibrating on {CALIBRATION_ROWS} training rows")
-        return task_ranges(model, checkpoint, task, scheme, seed)
+        return task_ranges(model, checkpoint, task, runtime, seed)
 
     return measure
 
 
 def task_ranges(
-    model: "SlimBertPreTrainedModel", checkpoint: Checkpoint, task: Task, scheme: Scheme, seed: int
+    model: "SlimBertPreTrainedModel", checkpoint: Checkpoint, task: Task, runtime: str, seed: int
 ) -> "Quantization":
     """Calibrate on a sample of a task's training data, by the defaults of `quantize`."""
-    from bertslim.methods.quantize.calibrate import Quantize, quantize
+    from bertslim.methods.quantize.calibrate import quantize
     from bertslim.methods.quantize.observe import Rows
-    from bertslim.methods.quantize.thresholds import Calibration
     from bertslim.train.examples import Sample, load_tokenizer, read_examples
 
     tokenizer = load_tokenizer(checkpoint.path)
     sample = Sample(CALIBRATION_ROWS, seed)
     examples = read_examples(task, "train", model, tokenizer, sample)
     rows = Rows(examples.encoded, batch_size=8, masking=examples.masking)
-    usual = Quantize(Calibration("mse"), products=False, smooth=True, scheme=scheme)
-    quantization, _ = quantize(model, usual, rows)
+    quantization, _ = quantize(model, usual_int8(runtime), rows)
     return quantization

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertslim.commands.deploying import engine_for, fitting_shape
 from bertslim.commands.finetune import SECONDS_BETWEEN_SAVES
-from bertslim.commands.forms import form_for
+from bertslim.commands.forms import form_for, usual_int8
 from bertslim.console import note, warn
 
 if TYPE_CHECKING:
@@ -59,14 +59,14 @@ def int8_made(job: "Job", material: "Material", resume: Path) -> Int8:
 
 def method_settings(job: "Job") -> "Quantize":
     """Turn the options into the method's settings."""
-    from bertslim.methods.quantize.calibrate import Quantize
     from bertslim.methods.quantize.thresholds import Calibration
 
-    return Quantize(
-        Calibration(job.calibration.calibration, job.calibration.percentile),
-        products=job.int8.attention_products,
+    usual, products = usual_int8(job.place.target), job.int8.attention_products
+    return replace(
+        usual,
+        calibration=Calibration(job.calibration.calibration, job.calibration.percentile),
+        products=usual.products if products is None else products,
         smooth=job.int8.smooth,
-        scheme="unsigned" if job.place.target == "onnxruntime" else "symmetric",
     )
 
 

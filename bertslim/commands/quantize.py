@@ -7,7 +7,14 @@ from typing import Annotated, Any, Literal
 import typer
 
 from bertslim.commands.deploying import Place
-from bertslim.commands.forms import GPU_TARGETS, PRECISIONS, Sm, TargetName, chosen_sm
+from bertslim.commands.forms import (
+    GPU_TARGETS,
+    INT8_ATTENTION,
+    PRECISIONS,
+    Sm,
+    TargetName,
+    chosen_sm,
+)
 from bertslim.commands.options import (
     DeviceOption,
     Model,
@@ -59,9 +66,13 @@ class Int8Options:
         typer.Option("--smooth/--no-smooth", help="Move outliers from activations to weights."),
     ] = True
     attention_products: Annotated[
-        bool,
-        typer.Option("--attention-products", help="Also the two products inside attentions."),
-    ] = False
+        bool | None,
+        typer.Option(
+            "--attention-products/--no-attention-products",
+            help="Also the two products inside attentions; by default for openvino.",
+            show_default=False,
+        ),
+    ] = None
     max_drop: Annotated[
         float | None,
         typer.Option(
@@ -166,6 +177,8 @@ def _settings(
     if precision == "fp16":
         return {"examples": calibration.examples}
     chosen = {**asdict(calibration), **asdict(int8)}
+    if int8.attention_products is None:
+        chosen["attention_products"] = target in INT8_ATTENTION
     del chosen["text"], chosen["restart"]
     if calibration.calibration != "percentile":
         del chosen["percentile"]
