@@ -34,7 +34,7 @@ WAYS: dict[str, Quantize] = {
     "percentile": replace(PLAIN_MSE, calibration=Calibration("percentile")),
     "minmax": replace(PLAIN_MSE, calibration=Calibration("minmax")),
 }
-"""`default` is what `quantize` does: mse, smoothed, attentions int8 inside; the others are plain."""
+"""`default`, as `quantize` has it, is mse, smoothed, attentions int8 inside; the others are plain."""
 
 
 def main() -> None:

@@ -22,8 +22,8 @@ PRECISIONS = {
 """What each target computes in. ONNX Runtime's CPU kernels know fp32 and int8 alone."""
 
 INT8_ATTENTION = ("openvino",)
-"""Targets whose attentions are int8 inside unless something else is asked for: OpenVINO gains by it,
-and BERTs were not seen to lose. ONNX Runtime has no kernel for that; on a GPU it was not measured."""
+"""Targets whose attentions are int8 inside unless something else is asked for. OpenVINO gains by it,
+and BERTs were not seen to lose; ONNX Runtime has no kernel for it; no GPU was there to measure."""
 
 TargetName = Annotated[
     Literal["onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"],
