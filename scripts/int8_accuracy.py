@@ -29,12 +29,12 @@ from bertslim.train.task import load_task
 PLAIN_MSE = Quantize(Calibration("mse"), products=False, smooth=False, scheme="symmetric")
 WAYS: dict[str, Quantize] = {
     "default": usual_int8("openvino"),
-    "unsmoothed": PLAIN_MSE,
+    "mse": PLAIN_MSE,
     "entropy": replace(PLAIN_MSE, calibration=Calibration("entropy")),
     "percentile": replace(PLAIN_MSE, calibration=Calibration("percentile")),
     "minmax": replace(PLAIN_MSE, calibration=Calibration("minmax")),
 }
-"""`default`, as `quantize` has it, is mse, smoothed, attentions int8 inside; the others are plain."""
+"""`default`, as `quantize` has it: entropy, smoothed, attentions int8 inside. The others are plain."""
 
 
 def main() -> None:

@@ -22,8 +22,8 @@ PRECISIONS = {
 """What each target computes in. ONNX Runtime's CPU kernels know fp32 and int8 alone."""
 
 INT8_ATTENTION = ("openvino",)
-"""Targets whose attentions are int8 inside unless something else is asked for. OpenVINO gains by it,
-and BERTs were not seen to lose; ONNX Runtime has no kernel for it; no GPU was there to measure."""
+"""Targets whose attentions are int8 inside unless something else is asked for. OpenVINO gains by
+it, and BERTs were not seen to lose; ONNX Runtime has no kernel for it; on a GPU nothing was run."""
 
 TargetName = Annotated[
     Literal["onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"],
@@ -88,7 +88,7 @@ def usual_int8(target: str) -> "Quantize":
     from bertslim.methods.quantize.thresholds import Calibration
 
     return Quantize(
-        Calibration("mse"),
+        Calibration("entropy"),
         products=target in INT8_ATTENTION,
         smooth=True,
         scheme="unsigned" if target == "onnxruntime" else "symmetric",

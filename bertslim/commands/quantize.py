@@ -45,9 +45,9 @@ class CalibrationOptions:
         ),
     ] = None
     calibration: Annotated[
-        Literal["mse", "entropy", "percentile", "minmax"],
+        Literal["entropy", "percentile", "mse", "minmax"],
         typer.Option("--calibration", help="How the range of an activation is chosen."),
-    ] = "mse"
+    ] = "entropy"
     percentile: Annotated[
         float,
         typer.Option("--percentile", min=50, max=100, help="What `percentile` keeps, in percent."),
