@@ -34,7 +34,7 @@ WAYS: dict[str, Quantize] = {
     "percentile": replace(PLAIN_MSE, calibration=Calibration("percentile")),
     "minmax": replace(PLAIN_MSE, calibration=Calibration("minmax")),
 }
-"""`default`, as `quantize` has it: entropy, smoothed, attentions int8 inside. The others are plain."""
+"""`default` is `quantize`'s: entropy, smoothed, attentions int8 inside. The others are plain."""
 
 
 def main() -> None:
