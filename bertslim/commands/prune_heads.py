@@ -94,7 +94,7 @@ def _prune(
     batch_size: int,
     device: Device,
 ) -> dict[str, Any]:
-    from bertslim.methods import prune_heads as method
+    from bertslim.methods.prune_heads import prune as method
     from bertslim.model.loading import load_model, save_model
     from bertslim.train.examples import Sample, load_tokenizer, read_examples
     from bertslim.train.precision import choose_device, placed

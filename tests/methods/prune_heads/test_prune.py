@@ -4,13 +4,9 @@ import pytest
 import torch
 from datasets import Dataset
 
-from bertslim.methods.prune_heads import (
-    PruneHeads,
-    head_importance,
-    least_important,
-    normalised,
-    prune_heads,
-)
+from bertslim.methods.prune_heads.importance import head_importance
+from bertslim.methods.prune_heads.prune import PruneHeads, prune_heads
+from bertslim.methods.prune_heads.ranking import least_important, normalised
 from bertslim.model.configuration import layer_widths
 from bertslim.model.loading import load_model
 from bertslim.model.modeling import Gates, SlimBertPreTrainedModel

@@ -1,0 +1,1 @@
+"""Removing attention heads by what the loss says of them."""
