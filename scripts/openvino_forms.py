@@ -44,7 +44,7 @@ from bertslim.runtime.agreement import full_batch
 from bertslim.runtime.engine import Batch, EngineSettings
 from bertslim.runtime.kernels import count_fusions, count_int8
 from bertslim.runtime.machine import available_cores
-from bertslim.runtime.openvino_ import OpenVinoEngine, compile_graph, kernels
+from bertslim.runtime.openvino_ import OpenVinoEngine, compile_graph, kernels, only_core
 from bertslim.runtime.timing import Budget, summarise, time_rounds
 from bertslim.store.checkpoint import open_checkpoint
 
@@ -145,7 +145,7 @@ def quantized_by_nncf(graph: bytes, rows: Batch, folder: Path) -> str:
     nncf = importlib.import_module("nncf")
     singles = [{name: rows[name][i : i + 1] for name in rows} for i in range(CALIBRATED_ON)]
     quantized = nncf.quantize(
-        openvino.Core().read_model(graph),
+        only_core().read_model(graph),
         nncf.Dataset(singles),
         model_type=nncf.ModelType.TRANSFORMER,
         subset_size=CALIBRATED_ON,

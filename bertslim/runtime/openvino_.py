@@ -1,5 +1,7 @@
 """OpenVINO on the CPU."""
 
+import functools
+
 import openvino
 
 from bertslim.errors import UnavailableError
@@ -67,28 +69,38 @@ def compile_graph(
     graph: bytes | str, precision: str, settings: EngineSettings, **properties: object
 ) -> openvino.CompiledModel:
     """Compile a graph, or the file of one, for this CPU; see `build`."""
-    core = openvino.Core()
     hints = {
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": float_type(core, precision),
+        "INFERENCE_PRECISION_HINT": float_type(precision),
         "INFERENCE_NUM_THREADS": settings.threads,
         **properties,
     }
     try:
-        model = core.read_model(graph)
+        model = only_core().read_model(graph)
         refuse_foreign(_names(model.inputs, INPUTS), _names(model.outputs, OUTPUTS))
-        return core.compile_model(model, DEVICE, hints)
+        return only_core().compile_model(model, DEVICE, hints)
     except RuntimeError as error:
         raise unreadable("OpenVINO", error) from error
 
 
-def float_type(core: openvino.Core, precision: str) -> str:
+@functools.cache
+def only_core() -> openvino.Core:
+    """Return the one core of this process, which stays to its end.
+
+    A core's CPU plugin gives the thread another stack for signal handlers, and puts the one before
+    back when it goes. Of two that go in the order in which they came, the second puts back a stack
+    that the first has given away: the next signal, a Ctrl-C, is then a crash.
+    """
+    return openvino.Core()
+
+
+def float_type(precision: str) -> str:
     """Choose what OpenVINO computes all floats in.
 
     Raises:
         UnavailableError: If bf16 is asked for and the CPU has none.
     """
-    has_bf16 = "BF16" in core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
+    has_bf16 = "BF16" in only_core().get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
     if precision == "bf16" and not has_bf16:
         raise UnavailableError(NO_BF16, "use --precision fp32")
     return "bf16" if has_bf16 and precision != "fp32" else "f32"

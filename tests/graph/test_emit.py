@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import numpy as np
 import onnx
 import onnxruntime
-import openvino
 import pytest
 import torch
 
@@ -21,6 +20,7 @@ from bertslim.model.modeling import (
     SlimBertPreTrainedModel,
 )
 from bertslim.model.running import run_model
+from bertslim.runtime.openvino_ import only_core
 
 FULL = LayerWidths(heads=4, kv_heads=4, head_dim=8, intermediate_size=48, window=None)
 WIDTHS = {
@@ -84,11 +84,10 @@ def on_onnxruntime(graph: bytes, batch: Mapping[str, np.ndarray]) -> dict[str, n
 
 
 def on_openvino(graph: bytes, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    core = openvino.Core()
-    model = core.read_model(graph)
+    model = only_core().read_model(graph)
     names = [value.name for value in onnx.load_from_string(graph).graph.output]
     exact = {"INFERENCE_PRECISION_HINT": "f32"}
-    compiled = core.compile_model(model, "CPU", exact)
+    compiled = only_core().compile_model(model, "CPU", exact)
     results = compiled(dict(batch))
     return {name: results[name] for name in names}
 

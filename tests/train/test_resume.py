@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 import numpy as np
 import pytest
@@ -24,6 +25,24 @@ from tests.train.training import assert_equal, classifier, sentences, settings, 
 
 NEVER = 1e9
 EIGHT_STEPS = settings(dropout=0.2, accumulation=2)
+
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@pytest.fixture(autouse=True)
+def _signals_end_no_more_than_the_test() -> Iterator[None]:
+    """One that training lets through is a failure; by default it would be the end of the suite."""
+
+    def fail(number: int, _frame: FrameType | None) -> None:
+        pytest.fail(f"{signal.strsignal(number)} was not caught")
+
+    before = [signal.signal(number, fail) for number in SIGNALS]
+    yield
+    left = [signal.getsignal(number) for number in SIGNALS]
+    for number, handler in zip(SIGNALS, before, strict=True):
+        signal.signal(number, handler)
+    assert left == [fail, fail], "the handlers were not put back"
 
 
 @dataclass(frozen=True)
@@ -67,7 +86,7 @@ def saved_step(folder: ResumeFolder) -> int:
         return int(json.loads(state.metadata()["progress"])["step"])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("step", [3, 4, 5])
 def test_resumed_run_equals_uninterrupted(tmp_path: Path, step: int, number: int) -> None:
     model, report = train(None)
