@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 
@@ -20,6 +19,8 @@ from bertslim.model.modeling import (
     SlimBertPreTrainedModel,
 )
 from bertslim.model.running import run_model
+from bertslim.runtime.engine import EngineSettings
+from bertslim.runtime.onnxruntime_ import open_session, session_options
 from bertslim.runtime.openvino_ import only_core
 
 FULL = LayerWidths(heads=4, kv_heads=4, head_dim=8, intermediate_size=48, window=None)
@@ -78,7 +79,7 @@ def padded_batch(model: SlimBertPreTrainedModel, lengths: list[int]) -> dict[str
 
 
 def on_onnxruntime(graph: bytes, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    session = onnxruntime.InferenceSession(graph)
+    session = open_session(graph, session_options(EngineSettings(threads=1)))
     names = [value.name for value in session.get_outputs()]
     return dict(zip(names, session.run(names, dict(batch)), strict=True))
 
