@@ -63,7 +63,7 @@ def test_a_step_writes_exactly_these_files(place: Path) -> None:
     assert prune("-o", "out") == 0
     tokenizer = {"tokenizer.json", "tokenizer_config.json"}
     modelling = {"configuration.py", "layers.py", "modeling.py"}
-    own = {"config.json", "model.safetensors", "provenance.json"}
+    own = {"config.json", "model.safetensors", "provenance.json", "importance.svg"}
     assert {p.name for p in (place / "out").iterdir()} == tokenizer | modelling | own
 
 
