@@ -20,14 +20,17 @@ from bertslim.store.checkpoint import open_checkpoint
 from bertslim.train.task import load_task, task_digest
 
 
-def parse_amount(text: str) -> float:
-    """Read a fraction of all units, or, as an integer from 1 on, their number."""
+def parse_amount(value: object) -> float | int:
+    """Read a fraction of all units, or, where it is written as an integer from 1 on, a number."""
+    text = str(value)
     try:
-        amount = int(text) if str(text).isdecimal() and int(text) else float(text)
+        amount = int(text) if text.isdecimal() and int(text) else float(text)
     except ValueError as error:
         raise typer.BadParameter(f"{text!r} is neither a fraction nor a number") from error
     if isinstance(amount, float) and not 0 <= amount <= 1:
-        raise typer.BadParameter(f"{text} is no fraction between 0 and 1, and no whole number")
+        raise typer.BadParameter(
+            f"{text} is neither a fraction from 0 to 1 nor a whole number of heads"
+        )
     return amount
 
 
@@ -175,16 +178,12 @@ def _suffix(removal: RemovalOptions) -> str:
 
 
 def _refuse_what_cannot_be(removal: RemovalOptions, *, curve: bool) -> None:
-    asked = [
-        flag
-        for flag, value in (("--remove", removal.remove), ("--max-drop", removal.max_drop))
-        if value is not None
-    ]
-    if len(asked) == 2:
+    given = (removal.remove is not None) + (removal.max_drop is not None)
+    if given == 2:
         raise SettingsError(
             "--remove and --max-drop both say how much goes", "leave one of them out"
         )
-    if not asked and not curve:
+    if given == 0 and not curve:
         raise SettingsError(
             "nothing says how much goes", "give --remove or --max-drop, or --curve to look first"
         )

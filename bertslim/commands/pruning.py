@@ -62,20 +62,26 @@ def run(job: Job, directory: Path, resume: Path) -> dict[str, Any]:
     Raises:
         QualityError: If not even one head can go within --max-drop.
     """
-    from bertslim.model.loading import load_model, save_model
-    from bertslim.train.examples import score_model
+    from bertslim.model.loading import load_model
     from bertslim.train.precision import choose_device, placed
 
     model = placed(load_model(job.checkpoint), choose_device(job.device))
     _refuse_what_cannot_go(job, model)
     material = _material(job, model)
     with opened_journal(resume) as findings:
-        pruned, report = _pruned(job, material, findings)
-        whole = score_model(model, material.reported)
-        curve = _curve(job, material, whole, findings) if job.curve else None
+        return _run(job, material, directory, findings)
+
+
+def _run(job: Job, material: Material, directory: Path, findings: Findings) -> dict[str, Any]:
+    from bertslim.model.loading import save_model
+    from bertslim.train.examples import score_model
+
+    pruned, report = _pruned(job, material, findings)
+    whole = score_model(material.model, material.reported)
+    curve = _curve(job, material, whole, findings) if job.curve else None
     save_model(pruned, directory, tokenizer_from=job.checkpoint.path)
     _draw(directory, report, curve)
-    before = scored_figures(model, whole)
+    before = scored_figures(material.model, whole)
     after = figures(pruned, material.reported) if job.removes else before
     _say(report, before, after)
     return {

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, MutableMapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bertslim.console import note
 from bertslim.errors import BertslimError
 
 JOURNAL = "journal.jsonl"
@@ -71,13 +72,16 @@ class Journal(MutableMapping[str, Any]):
 
 @contextlib.contextmanager
 def opened_journal(folder: Path) -> Iterator[Journal]:
-    """Keep a journal in a folder; it outlives an interruption, but no explained failure.
+    """Keep a journal in a folder, which outlives an interruption but nothing else.
 
-    The same request would fail in the same way: what it found would never be read again.
+    What is done needs it no more, and what failed for a reason would fail again.
     """
     journal = Journal(folder)
+    if journal:
+        note(f"going on with {len(journal)} results of the run that was interrupted")
     try:
         yield journal
-    except BertslimError:
-        shutil.rmtree(folder)
+    except (BertslimError, OSError):
+        shutil.rmtree(folder, ignore_errors=True)
         raise
+    shutil.rmtree(folder, ignore_errors=True)

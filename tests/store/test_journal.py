@@ -49,9 +49,15 @@ def test_what_is_remembered_is_not_found_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("failure", "left"), [(KeyboardInterrupt, True), (RuntimeError, True), (BertslimError, False)]
+    ("failure", "left"),
+    [
+        (KeyboardInterrupt, True),
+        (RuntimeError, True),
+        (BertslimError, False),
+        (PermissionError, False),
+    ],
 )
-def test_only_an_explained_failure_ends_it(
+def test_an_explained_failure_ends_it(
     tmp_path: Path, failure: type[BaseException], left: bool
 ) -> None:
     folder = tmp_path / "resume"
@@ -64,3 +70,9 @@ def test_only_an_explained_failure_ends_it(
     with pytest.raises(failure):
         work()
     assert folder.exists() == left
+
+
+def test_so_does_the_end_of_the_work(tmp_path: Path) -> None:
+    with opened_journal(tmp_path / "resume") as journal:
+        journal["a"] = 1
+    assert not (tmp_path / "resume").exists()

@@ -77,8 +77,8 @@ def most_within(
     most = last + bisect_left(between, True, key=lambda count: not holds(count))
     if most == 0:
         raise QualityError(
-            f"without a single head the metric is {tried[1]:.4f} on the tuning slice, more than "
-            f"{bound.max_drop:g} below {tried[0]:.4f}",
+            f"already without the least important head the metric is {tried[1]:.4f} on the tuning "
+            f"slice, more than {bound.max_drop:g} below {tried[0]:.4f}",
             "raise --max-drop, or retrain after --remove",
         )
     held = dict(sorted(tried.items()))

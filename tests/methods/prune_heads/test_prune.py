@@ -118,7 +118,7 @@ def test_a_bound_that_no_head_satisfies(
 ) -> None:
     tuning = sentences(model, sentence_task)
     settings = PruneHeads(Bound(-2.0, tuning), 1, "iterative")
-    with pytest.raises(QualityError, match="without a single head"):
+    with pytest.raises(QualityError, match="already without the least important head"):
         prune_heads(model, settings, evidence())
 
 
