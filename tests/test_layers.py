@@ -14,6 +14,7 @@ LAYERS = {
     "after_import": 0,
     "errors": 0,
     "console": 0,
+    "picture": 1,
     "store": 1,
     "model": 2,
     "train": 3,

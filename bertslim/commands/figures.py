@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bertslim.model.modeling import SlimBertPreTrainedModel
     from bertslim.train.examples import Examples
+    from bertslim.train.prediction import Score
 
 LENGTH = 128
 """Tokens per sequence that FLOPs are stated for."""
@@ -13,11 +14,17 @@ LENGTH = 128
 
 def figures(model: "SlimBertPreTrainedModel", reported: "Examples") -> dict[str, Any]:
     """Return parameters, FLOPs per sequence of 128 tokens, and the score on the reported data."""
-    from bertslim.model.shapes import flops, parameter_counts
     from bertslim.train.examples import score_model
+
+    return scored_figures(model, score_model(model, reported))
+
+
+def scored_figures(model: "SlimBertPreTrainedModel", score: "Score") -> dict[str, Any]:
+    """Return the same of a model whose score is known."""
+    from bertslim.model.shapes import flops, parameter_counts
 
     return {
         "parameters": parameter_counts(model).total,
         "flops": flops(model.config, LENGTH),
-        "score": asdict(score_model(model, reported)),
+        "score": asdict(score),
     }

@@ -120,6 +120,9 @@ class Attention(nn.Module):
 
         The scores are handed out if they are wanted.
         """
+        # while training, empty weights take part: who averages gradients waits for theirs
+        if not (self.heads or want_scores or torch.is_grad_enabled()):
+            return self.output.bias.expand_as(x), None
         q = self.split(self.query(x), self.heads)
         k = self.split(self.key(memory), self.kv_heads)
         v = self.split(self.value(memory), self.kv_heads)

@@ -7,18 +7,21 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from bertslim.model.modeling import SlimBertPreTrainedModel
+from bertslim.model.modeling import Gates, SlimBertPreTrainedModel
 from bertslim.model.outputs import OUTPUTS
 
 
 def run_model(
-    model: SlimBertPreTrainedModel, batch: Mapping[str, npt.NDArray[Any]]
+    model: SlimBertPreTrainedModel,
+    batch: Mapping[str, npt.NDArray[Any]],
+    gates: Gates | None = None,
 ) -> dict[str, npt.NDArray[np.float32]]:
     """Compute the outputs of one padded batch, without gradients.
 
     Args:
         model: In evaluation mode, on any device.
         batch: `input_ids`, `attention_mask` and perhaps `token_type_ids`, (batch, length).
+        gates: What is switched off.
 
     Returns:
         Those of `OUTPUTS` that the model has.
@@ -26,6 +29,6 @@ def run_model(
     device = next(model.parameters()).device
     inputs = {name: torch.from_numpy(array).to(device) for name, array in batch.items()}
     with torch.inference_mode():
-        outputs = model(**inputs)
+        outputs = model(**inputs, gates=gates)
     found = {name: outputs[name] for name in OUTPUTS if outputs.get(name) is not None}
     return {name: values.float().cpu().numpy() for name, values in found.items()}

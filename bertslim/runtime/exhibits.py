@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from bertslim.picture.style import STYLE
 from bertslim.runtime.breakdown import Breakdown
 from bertslim.runtime.picture import as_svg, batches, breakdown, style, tradeoff
 from bertslim.runtime.rows import Comparison, Row
@@ -25,7 +26,7 @@ LETTERS = 30
 """So many fit beside each other in a legend of two columns."""
 LONGEST_LABEL = 36
 """So many fit above a bar."""
-ON_A_PAGE: dict[Any, Any] = {**style.STYLE, "font.size": LETTERS_SIZE, "svg.fonttype": "none"}
+ON_A_PAGE: dict[Any, Any] = {**STYLE, "font.size": LETTERS_SIZE, "svg.fonttype": "none"}
 
 
 @dataclass(frozen=True, slots=True)

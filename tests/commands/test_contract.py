@@ -63,7 +63,7 @@ def test_a_step_writes_exactly_these_files(place: Path) -> None:
     assert prune("-o", "out") == 0
     tokenizer = {"tokenizer.json", "tokenizer_config.json"}
     modelling = {"configuration.py", "layers.py", "modeling.py"}
-    own = {"config.json", "model.safetensors", "provenance.json"}
+    own = {"config.json", "model.safetensors", "provenance.json", "importance.svg"}
     assert {p.name for p in (place / "out").iterdir()} == tokenizer | modelling | own
 
 
@@ -200,9 +200,9 @@ def test_saved_flags_are_checked(place: Path, capfd: Printed, saved: str, said: 
         (
             ["prune-heads", "tiny", "--task", "data/task.toml", "--remove", "1.5"],
             2,
-            "or equal to 1",
+            "from 0 to 1",
         ),
-        (["prune-heads", "tiny", "--task", "data/task.toml", "--remove", "1"], 2, "only 6 can go"),
+        (["prune-heads", "tiny", "--task", "data/task.toml", "--remove", "7"], 2, "only 6 of 8"),
         (["prune-heads", "tiny", "--task", "data/task.toml", "--remove", "0"], 2, "none of 8"),
         (["prune-heads", "typo", "--task", "data/task.toml", "--remove", "0.5"], 1, "typo"),
         (["inspect", "data"], 1, "config.json is missing"),

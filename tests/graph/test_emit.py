@@ -154,6 +154,17 @@ def test_only_the_last_layer_of_a_classifier_is_narrow() -> None:
     assert narrow == {f"{last}.attention.query/bias", f"{last}.ffn.output/bias"}
 
 
+def test_of_an_attention_without_heads_an_addition_is_left() -> None:
+    graph = emit(random_model(widths=WIDTHS["no heads"])).graph
+    nodes = [node for node in graph.node if node.name.startswith("bert.layers.0.attention")]
+    assert [(node.op_type, node.name) for node in nodes] == [
+        ("Add", "bert.layers.0.attention_norm/residual"),
+        ("LayerNormalization", "bert.layers.0.attention_norm/norm"),
+    ]
+    stored = {tensor.name for tensor in graph.initializer if "layers.0.attention." in tensor.name}
+    assert stored == {"bert.layers.0.attention.output.bias"}
+
+
 def test_regression_has_one_output() -> None:
     model = random_model(
         SlimBertForSequenceClassification,

@@ -82,6 +82,26 @@ def test_scores_are_raw_products(tmp_path: Path) -> None:
     assert outputs.attention_scores[1].shape == (3, 0, 12, 12)
 
 
+def test_an_attention_without_heads_computes_nothing(tmp_path: Path) -> None:
+    model = uneven(tmp_path)
+    empty = model.encoder.layers[1].attention
+    called = []
+    for name, part in empty.named_children():
+        part.register_forward_hook(lambda *_, name=name: called.append(name))
+    with_gradients = model(**batch()).logits
+    assert called == ["query", "key", "value", "probs_dropout", "output"]
+    called.clear()
+    assert same(run(model, **batch()).logits, with_gradients)
+    assert called == []
+
+
+def test_empty_weights_have_gradients(tmp_path: Path) -> None:
+    """DistributedDataParallel waits for the gradient of every weight."""
+    model = uneven(tmp_path)
+    model(**batch(), labels=torch.tensor([0, 1, 2])).loss.backward()
+    assert [name for name, weight in model.named_parameters() if weight.grad is None] == []
+
+
 def test_a_window_hides_what_is_far() -> None:
     hidden = torch.zeros(1, 6, 8)
     bias = attention_bias(None, 2, hidden)

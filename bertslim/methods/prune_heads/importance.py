@@ -1,72 +1,121 @@
 """How much the loss moves when a head is silenced (Michel, Levy and Neubig 2019)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
-from datasets import Dataset
-from torch import Tensor
+from torch import Tensor, nn
 
+from bertslim.errors import BertslimError
+from bertslim.methods.prune_heads.evidence import Evidence
 from bertslim.model.modeling import Gates, SlimBertPreTrainedModel
-from bertslim.train.batching import Batch, collate, items_per_row, length_buckets, rows_at
-from bertslim.train.encoding import Masking, mask_by_number
+from bertslim.train.batching import collate, items_per_row
+from bertslim.train.prediction import row_batches
 
 
 def head_importance(
-    model: SlimBertPreTrainedModel,
-    kept: Sequence[Tensor],
-    data: Dataset,
-    batch_size: int,
-    masking: Masking | None = None,
+    model: SlimBertPreTrainedModel, kept: Sequence[Tensor], evidence: Evidence
 ) -> list[Tensor]:
     """Score every head by how much the loss moves when it is silenced a little.
 
-    One forward and one backward pass per batch: each example has its own row of gates, so that
-    the absolute value is taken per example, as in the paper (its code takes it per token).
+    One forward and one backward pass per batch. The paper takes the absolute value per example,
+    its code per token, where what one token gains does not make up for what another loses:
+
+        example: I_h = E_x | sum_t Att_h(x)_t . dL(x) / dAtt_h(x)_t |
+        token:   I_h = E_x sum_t | Att_h(x)_t . dL(x) / dAtt_h(x)_t |
 
     Args:
         model: The model; its weights get no gradient.
         kept: Per layer (heads,), False for a head that counts as removed.
-        data: Encoded examples with labels.
-        batch_size: Examples per pass.
-        masking: As for `prune_heads`.
+        evidence: The examples.
 
     Returns:
-        Per layer (heads,): I_h, in float64.
+        Per layer (heads,): I_h, in float64; 0 for what counts as removed.
+
+    Raises:
+        BertslimError: If a gradient is not a finite number, or all of them are 0.
     """
     device = next(model.parameters()).device
-    masks = [mask.to(device) for mask in kept]
+    # xi_h: (heads,), 1 where the head is there
+    gates = [mask.to(device, torch.float32).requires_grad_() for mask in kept]
     totals = [torch.zeros(len(mask), dtype=torch.float64, device=device) for mask in kept]
-    wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    model.train(False).requires_grad_(False)
-    try:
-        for batch in _batches(data, batch_size, model.config.padding_id, masking):
-            inputs = {name: torch.from_numpy(column).to(device) for name, column in batch.items()}
-            rows, items = len(batch["input_ids"]), int(items_per_row(batch).sum())
-            # xi_h: (batch, heads), all ones where the head is there
-            gates = [mask.float().repeat(rows, 1).requires_grad_() for mask in masks]
+    with _frozen(model), _contexts_of(model) as contexts:
+        for inputs, items in _batches(model, evidence):
+            contexts.clear()
             # the loss is a mean, and each example's own loss is differentiated
             loss = model(**inputs, gates=Gates(heads=gates)).loss * items
-            gradients = torch.autograd.grad(loss, gates, allow_unused=True)
-            # I_h = E_x | dL(x) / d xi_h |
-            for total, gradient in zip(totals, gradients, strict=True):
-                if gradient is not None:
-                    total += gradient.abs().sum(dim=0)
+            gradients = torch.autograd.grad(loss, contexts)
+            for total, context, gradient in zip(totals, contexts, gradients, strict=True):
+                # what each token gives to dL(x) / dxi_h: (batch, targets, heads)
+                moves = _per_head(context.detach() * gradient, len(total))
+                by_example = moves.sum(dim=1) if evidence.score == "example" else moves.abs().sum(1)
+                total += by_example.abs().sum(dim=0)
+    _check(totals, len(evidence.data))
+    return [total.cpu() / len(evidence.data) for total in totals]
+
+
+def _per_head(products: Tensor, heads: int) -> Tensor:
+    """Sum (batch, targets, heads * head_dim) over each head's own channels."""
+    return products.view(*products.shape[:2], heads, -1 if heads else 0).sum(dim=-1)
+
+
+@contextmanager
+def _frozen(model: nn.Module) -> Iterator[None]:
+    """Run a model without dropout and without gradients of its weights; it is then as it was."""
+    mode, wanted = model.training, [p for p in model.parameters() if p.requires_grad]
+    model.train(mode=False).requires_grad_(requires_grad=False)
+    try:
+        yield
     finally:
+        model.train(mode)
         for parameter in wanted:
             parameter.requires_grad_()
-    return [total.cpu() / len(data) for total in totals]
+
+
+@contextmanager
+def _contexts_of(model: SlimBertPreTrainedModel) -> Iterator[list[Tensor]]:
+    """Collect what the heads of each layer say, side by side: (batch, targets, heads * head_dim).
+
+    These are the inputs of the output projections, in which the gates are already.
+    """
+    contexts: list[Tensor] = []
+
+    def collect(_: nn.Module, inputs: tuple[Tensor]) -> None:
+        contexts.append(inputs[0])
+
+    paths = [f"layers.{number}.attention.output" for number in range(len(model.encoder.layers))]
+    projections = [model.encoder.get_submodule(path) for path in paths]
+    handles = [projection.register_forward_pre_hook(collect) for projection in projections]
+    try:
+        yield contexts
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _batches(
-    data: Dataset, batch_size: int, pad_token_id: int, masking: Masking | None
-) -> Iterator[Batch]:
-    """Yield padded batches, but for those without any label, whose mean loss is not a number."""
-    plain = data.with_format(None)
-    lengths = [len(ids) for ids in plain["input_ids"]]
-    for indices in length_buckets(lengths, batch_size, seed=0, epoch=0):
-        rows = rows_at(plain, indices)
-        if masking is not None:
-            rows = [mask_by_number(row, masking) for row in rows]
-        batch = collate(rows, pad_token_id)
-        if items_per_row(batch).any():
-            yield batch
+    model: SlimBertPreTrainedModel, evidence: Evidence
+) -> Iterator[tuple[Mapping[str, Tensor], int]]:
+    """Yield padded batches with the number of items that their mean loss is a mean of.
+
+    Those without any label are left out: their mean loss is not a number.
+    """
+    device = next(model.parameters()).device
+    for rows in row_batches(evidence.data, evidence.batch_size, evidence.masking, "scoring heads"):
+        batch = collate(rows, model.config.padding_id)
+        if items := int(items_per_row(batch).sum()):
+            yield {n: torch.from_numpy(column).to(device) for n, column in batch.items()}, items
+
+
+def _check(totals: Sequence[Tensor], examples: int) -> None:
+    if not all(total.isfinite().all() for total in totals):
+        raise BertslimError(
+            f"the gradients of the loss on {examples} training examples are not all finite numbers",
+            "the model or its labels are out of range: bertslim evaluate shows how good it is",
+        )
+    if not any(total.any() for total in totals):
+        raise BertslimError(
+            f"no head moves the loss on {examples} training examples: all gradients are 0",
+            "the examples have nothing to learn in them: check the task's labels, or raise "
+            "--examples",
+        )

@@ -1,42 +1,35 @@
 """Removing attention heads by their gradient importance (Michel, Levy and Neubig 2019)."""
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import torch
-from datasets import Dataset
-from torch import Tensor
-
-from bertslim.console import track
-from bertslim.errors import SettingsError
-from bertslim.methods.prune_heads.importance import head_importance
-from bertslim.methods.prune_heads.ranking import least_important, normalised
-from bertslim.model.configuration import layer_widths
+from bertslim.methods.prune_heads.amount import Amount, heads_to_remove, most_removable
+from bertslim.methods.prune_heads.drop import Bound, Held, most_within
+from bertslim.methods.prune_heads.evidence import Evidence
+from bertslim.methods.prune_heads.orders import ORDERS, OrderKind, Walk, tenths
+from bertslim.methods.prune_heads.ranking import Head, all_heads, by_layer, normalised, without
+from bertslim.methods.prune_heads.silencing import metric_without, scores_without
 from bertslim.model.modeling import SlimBertPreTrainedModel
 from bertslim.model.surgery import remove_heads
-from bertslim.train.encoding import Masking
-
-STEP = 0.1
-"""Fraction of all heads that goes before the rest is scored again (paper §4.2)."""
+from bertslim.store.journal import Findings
 
 Scores = tuple[tuple[float, ...], ...]
 """Importance per layer and head."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class PruneHeads:
     """Settings of `prune_heads`.
 
     Attributes:
-        remove: Fraction of all heads to remove.
-        keep_at_least: Heads that every layer keeps.
-        batch_size: Examples per backward pass; it changes the speed, not the scores.
+        remove: How much goes: so much, or as much as a bound allows.
+        keep_at_least: Heads that every layer keeps; of an attention without any, the output bias
+            is left.
+        order: Whether heads are ranked once, or again whenever a tenth of all has gone.
     """
 
-    remove: float
+    remove: Amount | Bound
     keep_at_least: int
-    batch_size: int
+    order: OrderKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,69 +41,69 @@ class HeadReport:
         order: (layer, head) in the order of removal, least important first.
         scores: Importance of all heads before anything was removed, per-layer L2 norm 1.
         scored_examples: How many examples each scoring saw.
+        held: What the bound was held to; None where the number of heads was asked for.
     """
 
     removed: dict[int, list[int]]
-    order: tuple[tuple[int, int], ...]
+    order: tuple[Head, ...]
     scores: Scores
     scored_examples: int
+    held: Held | None
 
 
 def prune_heads(
     model: SlimBertPreTrainedModel,
     settings: PruneHeads,
-    data: Dataset,
-    masking: Masking | None = None,
+    evidence: Evidence,
+    findings: Findings | None = None,
 ) -> tuple[SlimBertPreTrainedModel, HeadReport]:
-    """Remove the least important heads, scoring the remaining ones anew after every tenth.
+    """Remove the least important heads.
 
     Args:
         model: A fine-tuned model; it is left as it is.
-        settings: How many heads go.
-        data: Encoded training examples with labels.
-        masking: Makes the labels where these are words to guess; the same words at every scoring.
+        settings: How many heads go, and in which order.
+        evidence: What they are scored on: training examples.
+        findings: What is known already; all that is found is added.
 
     Returns:
         The smaller model and what was done.
 
     Raises:
-        SettingsError: If so many heads cannot go while every layer keeps its minimum.
+        SettingsError: If so many heads cannot go.
+        QualityError: If the bound does not allow to remove a single one.
     """
-    heads = [width.heads for width in layer_widths(model.config)]
-    goal = _heads_to_remove(heads, settings)
-    per_step = max(1, math.ceil(STEP * sum(heads)))
-    kept = [torch.ones(count, dtype=torch.bool) for count in heads]
-    order: list[tuple[int, int]] = []
-    first: list[Tensor] = []
-    for _ in track(range(math.ceil(goal / per_step)), "scoring heads"):
-        found = head_importance(model, kept, data, settings.batch_size, masking)
-        scores = normalised(found, kept)
-        first = first or scores
-        count = min(per_step, goal - len(order))
-        for layer, head in least_important(scores, kept, count, settings.keep_at_least):
-            kept[layer][head] = False
-            order.append((layer, head))
-    removed = {n: (~mask).nonzero().flatten().tolist() for n, mask in enumerate(kept)}
-    report = HeadReport(
-        removed={layer: found for layer, found in removed.items() if found},
+    kept, findings = all_heads(model.config), {} if findings is None else findings
+    scores = scores_without(model, evidence, findings)
+    walk = Walk(ORDERS[settings.order](scores, kept, settings.keep_at_least))
+    goal, held = _goal(model, settings, walk, findings)
+    order = walk.first(goal)
+    report = replace(
+        scored_heads(model, evidence, findings),
+        removed=by_layer(order),
         order=tuple(order),
-        scores=tuple(tuple(layer.tolist()) for layer in first),
-        scored_examples=len(data),
+        held=held,
     )
     return remove_heads(model, report.removed), report
 
 
-def _heads_to_remove(heads: Sequence[int], settings: PruneHeads) -> int:
-    goal = round(settings.remove * sum(heads))
-    removable = sum(max(0, count - settings.keep_at_least) for count in heads)
-    if goal > removable:
-        raise SettingsError(
-            f"--remove {settings.remove} asks for {goal} of {sum(heads)} heads, but with "
-            f"--keep-at-least {settings.keep_at_least} only {removable} can go",
-            "lower one of them",
-        )
-    if goal == 0:
-        raise SettingsError(
-            f"--remove {settings.remove} removes none of {sum(heads)} heads", "raise it"
-        )
-    return goal
+def scored_heads(
+    model: SlimBertPreTrainedModel, evidence: Evidence, findings: Findings
+) -> HeadReport:
+    """Score all heads and remove none."""
+    kept = all_heads(model.config)
+    scores = normalised(scores_without(model, evidence, findings)(kept), kept)
+    found = tuple(tuple(layer.tolist()) for layer in scores)
+    return HeadReport({}, (), found, len(evidence.data), None)
+
+
+def _goal(
+    model: SlimBertPreTrainedModel, settings: PruneHeads, walk: Walk, findings: Findings
+) -> tuple[int, Held | None]:
+    """Return how many heads go, and what was measured to find that out."""
+    bound, least = settings.remove, settings.keep_at_least
+    if not isinstance(bound, Bound):
+        return heads_to_remove(model.config, bound, least), None
+    kept, most = all_heads(model.config), most_removable(model.config, least)
+    metric = metric_without(model, bound.examples, findings, "tuning")
+    stops = [*(stop for stop in tenths(sum(map(len, kept))) if stop < most), most]
+    return most_within(lambda count: metric(without(kept, walk.first(count))), stops, bound)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from bertslim.runtime.picture.style import colours, count_in_powers, marker
+from bertslim.picture.style import count_in_powers
+from bertslim.runtime.picture.style import colours, marker
 from bertslim.runtime.rows import Row
 
 if TYPE_CHECKING:

@@ -1,19 +1,14 @@
-"""What all pictures have in common: a colour for each checkpoint, a marker for each engine."""
+"""What all pictures of a comparison share: a colour per checkpoint, a marker per engine."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from bertslim.picture.style import COLOURS, GREY, PAPER
 from bertslim.runtime.rows import Row
 
-if TYPE_CHECKING:
-    from matplotlib.axis import Axis
-
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's, which colour-blind readers tell apart."""
 MARKERS = {"torch": "o", "onnxruntime": "s", "openvino": "D", "tensorrt": "^", "tensorrt-rtx": "v"}
 FILLS: dict[str, Literal["full", "left", "bottom", "none"]] = {
     "fp32": "full",
@@ -22,25 +17,6 @@ FILLS: dict[str, Literal["full", "left", "bottom", "none"]] = {
     "int8": "none",
 }
 """How much of a marker is filled: the fewer bits, the less."""
-GREY, INK, LINES, PAPER = "#667085", "#344054", "#eaecf0", "#ffffff"
-STYLE: dict[Any, Any] = {
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": GREY,
-    "axes.labelcolor": INK,
-    "axes.titlecolor": INK,
-    "axes.titlelocation": "left",
-    "axes.axisbelow": True,
-    "grid.color": LINES,
-    "grid.linewidth": 0.8,
-    "text.color": INK,
-    "xtick.color": GREY,
-    "ytick.color": GREY,
-    "legend.frameon": False,
-    "legend.labelcolor": INK,
-    "svg.hashsalt": "bertslim",
-}
 
 
 def colours(rows: Sequence[Row]) -> dict[str, str]:
@@ -79,12 +55,3 @@ def handles_of(rows: Sequence[Row], names: Sequence[str] = ()) -> list[Line2D]:
         ),
         *(Line2D([], [], ls="", label=" ".join(e), **marker(*e, GREY)) for e in engines),
     ]
-
-
-def count_in_powers(axis: "Axis") -> None:
-    """Write 1, 2, 5, 10 ... on a logarithmic axis, or fewer numbers on a long one."""
-    low, high = axis.get_view_interval()
-    subs = (1, 2, 5) if high / low < 40 else (1, 3) if high / low < 1000 else (1,)
-    axis.set_major_locator(LogLocator(subs=subs))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())

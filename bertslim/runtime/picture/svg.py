@@ -1,23 +1,20 @@
 """A figure as SVG that stands within a page: it has the page's colours, by day and by night."""
 
 import html
-import io
 import re
 
 from matplotlib.figure import Figure
 
-from bertslim.runtime.picture.style import GREY, INK, LINES, PAPER
+from bertslim.picture.style import GREY, INK, LINES, PAPER
+from bertslim.picture.svg import svg_text
 
 VARIABLES = {INK: "ink", GREY: "grey", LINES: "lines", PAPER: "paper", "#000000": "ink"}
 """Colours that the page sets, by the names of its variables."""
-NOTHING = {"Creator": None, "Date": None, "Format": None, "Type": None}
 
 
 def as_svg(figure: Figure, name: str, description: str) -> str:
     """Return an `svg` element; `name` keeps its parts apart from those of others on the page."""
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata=NOTHING)
-    text = buffer.getvalue()
+    text = svg_text(figure, transparent=True)
     text = text[text.index("<svg") :].strip()
     text = re.sub(r'(?<= id=")|(?<=href="#)|(?<=url\(#)', f"{name}-", text)
     for colour, variable in VARIABLES.items():

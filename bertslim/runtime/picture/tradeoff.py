@@ -10,14 +10,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from bertslim.errors import SettingsError
-from bertslim.runtime.picture.style import (
-    GREY,
-    STYLE,
-    colours,
-    count_in_powers,
-    handles_of,
-    marker,
-)
+from bertslim.picture.style import GREY, STYLE, count_in_powers
+from bertslim.runtime.picture.style import colours, handles_of, marker
 from bertslim.runtime.rows import Comparison, Row
 
 if TYPE_CHECKING:

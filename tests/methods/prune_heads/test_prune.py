@@ -1,158 +1,132 @@
+"""What is removed, from models whose heads are known to matter or not."""
+
 from pathlib import Path
 
 import pytest
 import torch
-from datasets import Dataset
 
+from bertslim.errors import QualityError
+from bertslim.methods.prune_heads.drop import Bound
 from bertslim.methods.prune_heads.importance import head_importance
-from bertslim.methods.prune_heads.prune import PruneHeads, prune_heads
+from bertslim.methods.prune_heads.prune import PruneHeads, prune_heads, scored_heads
 from bertslim.methods.prune_heads.ranking import least_important, normalised
 from bertslim.model.configuration import layer_widths
-from bertslim.model.loading import load_model
-from bertslim.model.modeling import Gates, SlimBertPreTrainedModel
-from bertslim.store.checkpoint import open_checkpoint
-from bertslim.train.batching import collate
-from bertslim.train.encoding import mask_by_number
-from bertslim.train.examples import Examples, read_examples
-from tests.tiny import save_tiny_bert, tiny_tokenizer
-from tests.train.tasks import lines_task
-
-KEPT = [torch.ones(4, dtype=torch.bool)] * 2
+from bertslim.model.modeling import SlimBertPreTrainedModel
+from bertslim.train.examples import selection_score
+from tests.methods.prune_heads.worlds import KEPT, evidence, masked_words, sentences, silence
 
 
-def rows(labels: object = None) -> Dataset:
-    """Ten rows of five lengths; a class each, or what `labels` makes of the row's number."""
-    generator = torch.Generator().manual_seed(0)
-    ids = [torch.randint(5, 30, (4 + n % 5,), generator=generator).tolist() for n in range(10)]
-    given = [n % 2 for n in range(10)] if labels is None else [labels(i) for i in ids]
-    return Dataset.from_dict({"input_ids": ids, "labels": given})
+def widths(model: SlimBertPreTrainedModel) -> list[int]:
+    return [width.heads for width in layer_widths(model.config)]
 
 
-@pytest.fixture
-def model(tiny: Path) -> SlimBertPreTrainedModel:
-    return load_model(open_checkpoint(tiny))
-
-
-def silence(model: SlimBertPreTrainedModel, layer: int, head: int) -> None:
-    """Make a head say nothing: its columns of the output projection become 0."""
-    with torch.no_grad():
-        model.encoder.layers[layer].attention.output.weight[:, 8 * head : 8 * head + 8] = 0
-
-
-def importance_by_the_book(model: SlimBertPreTrainedModel, data: Dataset) -> list[torch.Tensor]:
-    """I_h = E_x | dL(x) / d xi_h |, one example after another, xi shared by the whole batch."""
-    totals = [torch.zeros(4), torch.zeros(4)]
-    for row in data:
-        batch = {n: torch.from_numpy(a) for n, a in collate([row], 0).items()}
-        gates = [torch.ones(4, requires_grad=True) for _ in range(2)]
-        loss = model(**batch, gates=Gates(heads=gates)).loss
-        loss = loss * (batch["labels"] != -100).sum()
-        for total, gradient in zip(totals, torch.autograd.grad(loss, gates), strict=True):
-            total += gradient.abs()
-    return [total / len(data) for total in totals]
-
-
-@pytest.mark.parametrize("batch_size", [1, 3, 10])
-def test_importance_is_the_formula_of_the_paper(
-    model: SlimBertPreTrainedModel, batch_size: int
-) -> None:
-    expected = importance_by_the_book(model, rows())
-    found = head_importance(model, KEPT, rows(), batch_size)
-    for layer, wanted in zip(found, expected, strict=True):
-        torch.testing.assert_close(layer.float(), wanted, rtol=1e-4, atol=1e-7)
-
-
-def test_importance_of_taggers_sums_over_the_tokens(tmp_path: Path) -> None:
-    save_tiny_bert(tmp_path / "m", "token-classification")
-    tagger = load_model(open_checkpoint(tmp_path / "m"))
-    data = rows(lambda ids: [-100, *(i % 2 for i in ids[1:-1]), -100])
-    expected = importance_by_the_book(tagger, data)
-    for layer, wanted in zip(head_importance(tagger, KEPT, data, 4), expected, strict=True):
-        torch.testing.assert_close(layer.float(), wanted, rtol=1e-4, atol=1e-7)
-
-
-def masked_words(folder: Path) -> tuple[SlimBertPreTrainedModel, Examples]:
-    """A masked language model and chunks of text, one without any word that can be masked."""
-    chunks = [
-        "a the film was good",
-        "it is very",
-        "bob",
-        "\u4e00 \u4e00 \u4e00 \u4e00 \u4e00",
-        "end",
-    ]
-    task = lines_task(folder, "\n".join(chunks) + "\n")
-    model = load_model(open_checkpoint(save_tiny_bert(folder / "m", "masked-lm")))
-    return model, read_examples(task, "train", model, tiny_tokenizer())
-
-
-def test_importance_where_the_labels_are_masked_words(tmp_path: Path) -> None:
-    model, examples = masked_words(tmp_path)
-    data, masking = examples.encoded, examples.masking
-    masked = [mask_by_number(row, masking) for row in data]
-    learnt = [row for row in masked if (row["labels"] != -100).any()]
-    assert len(learnt) == len(data) - 1
-    expected = importance_by_the_book(model, learnt)
-    for batch_size in (1, 2, 5):
-        found = head_importance(model, KEPT, data, batch_size, masking)
-        for layer, wanted in zip(found, expected, strict=True):
-            wanted = wanted * len(learnt) / len(data)
-            torch.testing.assert_close(layer.float(), wanted, rtol=1e-4, atol=1e-7)
+def same_outputs(one: SlimBertPreTrainedModel, other: SlimBertPreTrainedModel) -> None:
+    ids = torch.randint(5, 30, (3, 9), generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(one(ids).logits, other(ids).logits, atol=1e-5, rtol=0)
 
 
 def test_heads_of_masked_language_models_can_go(tmp_path: Path) -> None:
     model, examples = masked_words(tmp_path)
     silence(model, 0, 1)
-    pruned, report = prune_heads(model, PruneHeads(0.125, 1, 2), examples.encoded, examples.masking)
+    given = evidence(examples.encoded, masking=examples.masking)
+    pruned, report = prune_heads(model, PruneHeads(1, 1, "iterative"), given)
     assert report.removed == {0: [1]}
-    ids = torch.randint(5, 30, (3, 9))
-    torch.testing.assert_close(pruned(ids).logits, model(ids).logits, atol=1e-5, rtol=0)
+    same_outputs(pruned, model)
 
 
 def test_the_model_is_left_as_it_was(model: SlimBertPreTrainedModel) -> None:
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    prune_heads(model, PruneHeads(0.5, 1, 4), rows())
+    prune_heads(model, PruneHeads(0.5, 1, "iterative"), evidence())
     assert all(torch.equal(before[name], t) for name, t in model.state_dict().items())
     assert all(p.requires_grad and p.grad is None for p in model.parameters())
 
 
-def test_silent_heads_go_first_and_nothing_changes(model: SlimBertPreTrainedModel) -> None:
+@pytest.mark.parametrize("order", ["iterative", "once"])
+@pytest.mark.parametrize("score", ["example", "token"])
+@pytest.mark.parametrize("remove", [0.25, 2])
+def test_silent_heads_go_first_and_nothing_changes(
+    model: SlimBertPreTrainedModel, order: str, score: str, remove: float
+) -> None:
     silence(model, 0, 2)
     silence(model, 1, 3)
-    ids = torch.randint(5, 30, (3, 9))
-    pruned, report = prune_heads(model, PruneHeads(0.25, 1, 4), rows())
+    pruned, report = prune_heads(model, PruneHeads(remove, 1, order), evidence(score=score))
     assert report.removed == {0: [2], 1: [3]}
-    assert [width.heads for width in layer_widths(pruned.config)] == [3, 3]
-    torch.testing.assert_close(pruned(ids).logits, model(ids).logits, atol=1e-6, rtol=0)
+    assert widths(pruned) == [3, 3]
+    same_outputs(pruned, model)
 
 
 def test_heads_are_scored_anew_without_those_that_went(model: SlimBertPreTrainedModel) -> None:
-    """Removing all at once, by one ranking, is not what the iterative order does."""
-    _, report = prune_heads(model, PruneHeads(0.75, 1, 4), rows())
+    """Of eight heads a tenth is one head."""
+    _, report = prune_heads(model, PruneHeads(0.75, 1, "iterative"), evidence())
     assert len(report.order) == 6
-    kept = [torch.ones(4, dtype=torch.bool) for _ in range(2)]
+    kept = [mask.clone() for mask in KEPT]
     for number, (layer, head) in enumerate(report.order):
-        scores = normalised(head_importance(model, kept, rows(), 10), kept)
+        scores = normalised(head_importance(model, kept, evidence()), kept)
         assert next(least_important(scores, kept, 1, 1)) == (layer, head), number
         kept[layer][head] = False
 
 
+def test_ranked_once_heads_go_by_the_first_scores(model: SlimBertPreTrainedModel) -> None:
+    _, report = prune_heads(model, PruneHeads(5, 0, "once"), evidence())
+    scores = {(n, h): x for n, row in enumerate(report.scores) for h, x in enumerate(row)}
+    assert list(report.order) == sorted(scores, key=scores.__getitem__)[:5]
+    assert report.scores == scored_heads(model, evidence(), {}).scores
+
+
 def test_every_layer_keeps_its_minimum(model: SlimBertPreTrainedModel) -> None:
-    pruned, _ = prune_heads(model, PruneHeads(0.5, 2, 4), rows())
-    assert [width.heads for width in layer_widths(pruned.config)] == [2, 2]
+    pruned, _ = prune_heads(model, PruneHeads(4, 2, "iterative"), evidence())
+    assert widths(pruned) == [2, 2]
 
 
 def test_a_layer_may_lose_its_attention_if_asked(model: SlimBertPreTrainedModel) -> None:
     for head in range(4):
         silence(model, 1, head)
-    ids = torch.randint(5, 30, (3, 9))
-    pruned, report = prune_heads(model, PruneHeads(0.5, 0, 4), rows())
+    pruned, report = prune_heads(model, PruneHeads(0.5, 0, "iterative"), evidence())
     assert report.removed == {1: [0, 1, 2, 3]}
-    torch.testing.assert_close(pruned(ids).logits, model(ids).logits, atol=1e-6, rtol=0)
+    same_outputs(pruned, model)
 
 
-def test_scores_are_normalised_over_the_heads_that_are_there() -> None:
-    scores = [torch.tensor([3.0, 4.0, 9.0]), torch.tensor([0.0, 0.0])]
-    kept = [torch.tensor([True, True, False]), torch.tensor([True, True])]
-    first, second = normalised(scores, kept)
-    assert first.tolist() == pytest.approx([0.6, 0.8, 0.0])
-    assert second.tolist() == [0.0, 0.0]
+def test_what_was_pruned_is_pruned_again(model: SlimBertPreTrainedModel) -> None:
+    """By the numbers that heads have then; two steps by one ranking each are one iterative walk."""
+    at_once, whole = prune_heads(model, PruneHeads(5, 0, "iterative"), evidence())
+    smaller = model
+    for _ in range(5):
+        smaller, report = prune_heads(smaller, PruneHeads(1, 0, "once"), evidence())
+        assert len(report.order) == 1
+    assert widths(smaller) == widths(at_once)
+    assert len(whole.order) == 5
+    same_outputs(smaller, at_once)
+
+
+def test_as_many_heads_go_as_a_bound_allows(
+    model: SlimBertPreTrainedModel, sentence_task: Path
+) -> None:
+    tuning = sentences(model, sentence_task)
+    silence(model, 0, 2)
+    silence(model, 1, 3)
+    settings = PruneHeads(Bound(0.0, tuning), 1, "iterative")
+    pruned, report = prune_heads(model, settings, evidence())
+    assert len(report.order) >= 2
+    held = report.held
+    assert (held.max_drop, held.rows) == (0.0, 48)
+    assert held.before == selection_score(model, tuning).value <= held.after
+    assert held.after == selection_score(pruned, tuning).value == held.tried[len(report.order)]
+
+
+def test_a_bound_that_no_head_satisfies(
+    model: SlimBertPreTrainedModel, sentence_task: Path
+) -> None:
+    tuning = sentences(model, sentence_task)
+    settings = PruneHeads(Bound(-2.0, tuning), 1, "iterative")
+    with pytest.raises(QualityError, match="already without the least important head"):
+        prune_heads(model, settings, evidence())
+
+
+def test_what_is_known_is_not_computed_again(
+    model: SlimBertPreTrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    findings = {}
+    _, first = prune_heads(model, PruneHeads(0.5, 1, "iterative"), evidence(), findings)
+    monkeypatch.setattr(type(model), "forward", lambda *_, **__: pytest.fail("computed again"))
+    _, again = prune_heads(model, PruneHeads(0.5, 1, "iterative"), evidence(), findings)
+    assert again == first
