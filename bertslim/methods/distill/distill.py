@@ -7,6 +7,7 @@ from bertslim.train.loop import fit
 from bertslim.train.objectives import teacher_objective
 from bertslim.train.resume import ResumeFolder
 from bertslim.train.settings import TrainReport, TrainSettings
+from bertslim.train.teacher import LiveTeacher
 
 
 def distill(
@@ -38,7 +39,7 @@ def distill(
         learnt.encoded,
         teacher_objective(settings.temperature, settings.alpha),
         training,
-        teacher=teacher,
+        teacher=LiveTeacher(teacher),
         evaluate=lambda trained: selection_score(trained, held_out),
         resume=resume,
     )
