@@ -1,8 +1,8 @@
 """`bertslim distill`."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -19,6 +19,45 @@ from bertslim.commands.step import Step, read_source, run_step
 from bertslim.errors import SettingsError
 from bertslim.store.checkpoint import open_checkpoint
 from bertslim.train.task import load_task, task_digest
+
+
+@dataclass(frozen=True, slots=True)
+class TeachingOptions:
+    """What is learnt from the teacher."""
+
+    objective: Annotated[
+        Literal["logits", "pkd", "distilbert", "tinybert"],
+        typer.Option("--objective", help="What of student and teacher is compared."),
+    ] = "logits"
+    temperature: Annotated[
+        float,
+        typer.Option("--temperature", help="Softens what teacher and student say; above 0."),
+    ] = 2.0
+    alpha: Annotated[
+        float | None,
+        typer.Option(
+            "--alpha",
+            help="Weight of the teacher's logits, 0 to 1; the labels get the rest.",
+            show_default="0.9; tinybert: neither",
+        ),
+    ] = None
+    weight: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--weight",
+            metavar="NAME=X",
+            help="Weight of a term of the objective; may be given for several.",
+            show_default=False,
+        ),
+    ] = None
+    match: Annotated[
+        str,
+        typer.Option(
+            "--match",
+            metavar="skip|last|N,N...",
+            help="The teacher's layers that the student's are compared with.",
+        ),
+    ] = "skip"
 
 
 def register(app: typer.Typer) -> None:
@@ -53,30 +92,23 @@ def distill(
         ),
     ],
     task: TaskFile,
-    temperature: Annotated[
-        float,
-        typer.Option("--temperature", help="Softens what teacher and student say; above 0."),
-    ] = 2.0,
-    alpha: Annotated[
-        float,
-        typer.Option("--alpha", help="Weight of the teacher, 0 to 1; the labels get the rest."),
-    ] = 0.9,
     seed: Seed = 0,
     device: DeviceOption = "auto",
     *,
+    teaching: TeachingOptions,
     training: TrainingOptions,
     step: StepOptions,
 ) -> None:
     """Train a student on what its teacher says.
 
     The input is the student: a model that was made smaller, to recover. It learns the teacher's
-    logits, softened, and the labels. A head that it lacks, or that knows other labels, is made
-    anew. The weights of the best epoch are kept; the best is chosen on a slice of the training data
-    that is held out for it.
+    logits, softened, and the labels; or its states and attentions as well. A head that it lacks, or
+    that knows other labels, is made anew. The weights of the best epoch are kept; the best is
+    chosen on a slice of the training data that is held out for it.
 
     Interrupt it and run the same command again: it goes on where it was.
     """
-    from bertslim.methods.distill.settings import Distill
+    from bertslim.methods.distill.settings import distill_settings
 
     described = load_task(task)
     if described.kind == "masked-lm":
@@ -84,7 +116,13 @@ def distill(
             f"task {described.name} is masked-lm, and distill needs a task with an answer",
             "bertslim finetune trains masked language models",
         )
-    wishes = Distill(temperature, alpha)
+    wishes = distill_settings(
+        teaching.objective,
+        teaching.temperature,
+        teaching.alpha,
+        teaching.weight or (),
+        teaching.match,
+    )
     settings = train_settings(training, seed, device)
     checkpoint = open_checkpoint(read_source(model))
     taught_by = open_checkpoint(teacher)

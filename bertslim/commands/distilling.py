@@ -34,6 +34,7 @@ class Job:
 def run(job: Job, directory: Path, resume: Path) -> dict[str, Any]:
     """Distil, write, score; return the step's report."""
     from bertslim.methods.distill.distill import distill
+    from bertslim.methods.distill.plan import plan
     from bertslim.model.loading import load_for_task, save_model
     from bertslim.train.examples import load_tokenizer, prepare, read_examples
     from bertslim.train.precision import choose_device, placed
@@ -46,6 +47,7 @@ def run(job: Job, directory: Path, resume: Path) -> dict[str, Any]:
     data = read_split(job.task, "train")
     labels = _labels(job, teacher, data)
     student = placed(load_for_task(job.source, kind, labels, seed=seed), device)
+    planned = plan(job.distill, student.config, teacher.config)
     tokenizer = load_tokenizer(job.source.path)
     _refuse_another_vocabulary(job)
     reported = read_examples(job.task, "validation", student, tokenizer)
@@ -58,7 +60,7 @@ def run(job: Job, directory: Path, resume: Path) -> dict[str, Any]:
     student, training = distill(
         student,
         teacher,
-        job.distill,
+        planned,
         job.training,
         learnt,
         held_out,
@@ -68,7 +70,13 @@ def run(job: Job, directory: Path, resume: Path) -> dict[str, Any]:
         return {}
     save_model(student, directory, tokenizer_from=job.source.path)
     found["after"] = figures(student, reported)
-    return {"training": asdict(training), **found, "retention": _retention(found)}
+    return {
+        "weights": dict(planned.weights),
+        "layers": planned.pairs,
+        "training": asdict(training),
+        **found,
+        "retention": _retention(found),
+    }
 
 
 def _load_teacher(job: Job) -> "SlimBertPreTrainedModel":

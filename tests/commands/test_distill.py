@@ -93,11 +93,28 @@ def test_every_kind_of_task(place: Path, kind: str) -> None:
     assert losses[0]["soft"] < losses[0]["task"]
 
 
+def test_objectives_are_recorded_with_the_weights_that_they_have(place: Path) -> None:
+    words = ["--objective", "tinybert", "--weight", "attention=0", "--weight", "mse=0.5"]
+    assert distill("tiny", *words, "--epochs", "1", "-o", "out") == 0
+    record = record_of(place / "out")
+    asked = record["request"]["settings"]
+    assert (asked["objective"], asked["weights"]) == ("tinybert", {"attention": 0, "mse": 0.5})
+    weights = record["report"]["weights"]
+    assert weights == {"embeddings": 1 / 32, "hidden": 1 / 32, "mse": 0.5}
+    assert record["report"]["training"]["losses"][0].keys() == {*weights, "gradient norm"}
+    assert record["report"]["layers"] == [[1, 1], [2, 2]]
+    # what was recorded can be asked for again
+    (place / "was.json").write_text((place / "out" / "provenance.json").read_text())
+    assert main(["distill", "--config", "was.json", "-o", "out"]) == 0
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
         (["--alpha", "1.5", "--temperature", "0"], 2, ["--alpha", "--temperature"]),
         (["--alpha", "nan"], 2, ["--alpha"]),
+        (["--weight", "patience=1", "--match", "x"], 2, ["patience", "--match"]),
+        (["--objective", "pkd", "--match", "3"], 2, ["layer 3"]),
         (["--teacher", "tagger"], 1, ["--teacher tagger", "for token-classification"]),
         (["--teacher", "named"], 1, ["--teacher named", "no, yes", "0, 1"]),
         (["--teacher", "foreign"], 2, ["--teacher foreign", "vocabularies"]),
