@@ -10,6 +10,7 @@ import typer
 from bertslim import __version__
 from bertslim.commands import (
     bench,
+    distill,
     evaluate,
     export,
     finetune,
@@ -35,7 +36,17 @@ app = typer.Typer(
         "  bertslim prune-heads models/sst2 --task sst2.toml --remove 0.4 | bertslim inspect -"
     ),
 )
-for module in (finetune, evaluate, prune_heads, fuse, quantize, bench, inspect, export):
+for module in (
+    finetune,
+    evaluate,
+    prune_heads,
+    distill,
+    fuse,
+    quantize,
+    bench,
+    inspect,
+    export,
+):
     module.register(app)
 
 

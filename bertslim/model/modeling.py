@@ -104,6 +104,7 @@ class SlimBertModel(SlimBertPreTrainedModel):
         inputs_embeds: Tensor | None = None,
         gates: Gates | None = None,
         output_hidden_states: bool | None = None,
+        output_first_states: bool = False,
         output_attention_scores: bool = False,
         first_token_only: bool = False,
         **_unused: Any,
@@ -111,7 +112,8 @@ class SlimBertModel(SlimBertPreTrainedModel):
         """Encode (batch, length) token ids; `last_hidden_state` is (batch, length, hidden).
 
         With `first_token_only` the last layer goes on with the first token alone, unless all states
-        or scores are wanted: `last_hidden_state` is (batch, 1, hidden).
+        or scores are wanted: `last_hidden_state` is (batch, 1, hidden). `output_first_states` wants
+        of each hidden state the first token's alone, also (batch, 1, hidden).
         """
         keep_states = self.config.output_hidden_states
         if output_hidden_states is not None:
@@ -128,12 +130,14 @@ class SlimBertModel(SlimBertPreTrainedModel):
                 x, window = x[:, :1], None
             gate = gates.of_layer(number)
             x, scores = layer(x, memory, biases[window], *gate, output_attention_scores)
-            states = [*states, x] if keep_states else [x]
+            states = [*states, x] if keep_states or output_first_states else [x]
             all_scores.append(scores)
+        if output_first_states and not keep_states:
+            states = [state[:, :1] for state in states]
         return SlimBertOutput(
             last_hidden_state=x,
             pooler_output=self.pool(x),
-            hidden_states=tuple(states) if keep_states else None,
+            hidden_states=tuple(states) if keep_states or output_first_states else None,
             attention_scores=tuple(all_scores) if output_attention_scores else None,
         )
 

@@ -1,8 +1,10 @@
 """The only training loop: fine-tuning, recovery and distillation differ in the objective alone."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import torch
 from datasets import Dataset
-from transformers import PreTrainedModel
 
 from bertslim.errors import TrainingError
 from bertslim.train.interruption import postponed_interruption
@@ -12,7 +14,11 @@ from bertslim.train.precision import choose_device, choose_precision
 from bertslim.train.resume import ResumeFolder
 from bertslim.train.session import Evaluate, Model, Prepare, Session
 from bertslim.train.settings import TrainReport, TrainSettings
-from bertslim.train.stepping import Stepper, join_processes
+from bertslim.train.stepping import Lesson, Stepper, join_processes
+from bertslim.train.teacher import Teacher
+
+LOGITS: Mapping[str, bool] = MappingProxyType({})
+"""Nothing is asked of the student beside its logits and loss."""
 
 
 def fit(
@@ -21,7 +27,8 @@ def fit(
     objective: Objective,
     settings: TrainSettings,
     *,
-    teacher: PreTrainedModel | None = None,
+    teacher: Teacher | None = None,
+    asked: Mapping[str, bool] = LOGITS,
     evaluate: Evaluate[Model] | None = None,
     prepare: Prepare | None = None,
     resume: ResumeFolder | None = None,
@@ -31,9 +38,10 @@ def fit(
     Args:
         model: what is trained.
         train: encoded rows, as `bertslim.train.batching.collate` takes them.
-        objective: turns outputs into named losses.
+        objective: turns outputs into named losses. If it is a module, its weights learn as well.
         settings: see `TrainSettings`.
-        teacher: its outputs, computed without gradient and dropout, are given to the objective.
+        teacher: its answers are given to the objective.
+        asked: flags of the model's `forward`, for what the objective reads beside logits and loss.
         evaluate: scores the model after each epoch, in the first process only; the best is kept.
             Without it the last epoch is.
         prepare: changes each step's batch before it is learnt from: masks tokens, for example.
@@ -53,26 +61,23 @@ def fit(
         torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
         postponed_interruption() as request,
     ):
-        stepper = _stepper(model, teacher, objective, settings, device)
-        session = Session(model, train, settings, stepper, request, evaluate, prepare, resume)
+        lesson = Lesson(model, objective, teacher, asked)
+        stepper = _stepper(lesson, settings, device)
+        if teacher is not None:
+            teacher.settle(stepper.accelerator.device)
+        session = Session(
+            model, train, settings, stepper, request, teacher, evaluate, prepare, resume
+        )
         session.run()
     return model, _report(session)
 
 
-def _stepper(
-    model: PreTrainedModel,
-    teacher: PreTrainedModel | None,
-    objective: Objective,
-    settings: TrainSettings,
-    device: torch.device,
-) -> Stepper:
+def _stepper(lesson: Lesson, settings: TrainSettings, device: torch.device) -> Stepper:
     accelerator = join_processes(device)
     return Stepper(
         accelerator=accelerator,
-        student=accelerator.prepare(model),
-        teacher=teacher.to(accelerator.device).eval() if teacher is not None else None,
-        optimizer=adamw(model, settings.learning_rate, settings.weight_decay),
-        objective=objective,
+        lesson=accelerator.prepare(lesson),
+        optimizer=adamw(lesson, settings.learning_rate, settings.weight_decay),
         precision=choose_precision(settings.precision, device),
         accumulation=settings.accumulation,
         clip=settings.clip,

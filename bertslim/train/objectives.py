@@ -51,15 +51,31 @@ def soft_loss(
     student: Any, teacher: Any, batch: Mapping[str, Tensor], temperature: float
 ) -> Tensor:
     """Return how far the student's logits are from the teacher's; see `teacher_objective`."""
+    z, v = compared_logits(student, teacher, batch)
+    if z.shape[-1] == 1:
+        return squared_error(z, v)
+    return divergence(z, v, temperature)
+
+
+def compared_logits(
+    student: Any, teacher: Any, batch: Mapping[str, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Return the student's logits and the teacher's, (items, classes) each, in fp32.
+
+    Items are texts, or tokens with a label, or both ends of each answer, whose classes are places.
+    """
     if student.start_logits is not None:
-        return divergence(_both_ends(student, batch), _both_ends(teacher, batch), temperature)
-    z, v, labels = student.logits, teacher.logits, batch["labels"]
-    if labels.is_floating_point():
-        return functional.mse_loss(z.float(), v.float())
+        return _both_ends(student, batch), _both_ends(teacher, batch)
+    z, v = student.logits, teacher.logits
     if z.ndim == 3:
-        asked = labels != IGNORED_LABEL  # (batch, length)
+        asked = batch["labels"] != IGNORED_LABEL  # (batch, length)
         z, v = z[asked], v[asked]
-    return divergence(z.float(), v.float(), temperature)
+    return z.float(), v.float()
+
+
+def squared_error(z: Tensor, v: Tensor) -> Tensor:
+    """Return |z - v|^2 of (items, classes): a mean over items, a sum over classes."""
+    return (z - v).square().sum(-1).mean()
 
 
 def divergence(z: Tensor, v: Tensor, temperature: float) -> Tensor:

@@ -28,6 +28,7 @@ from bertslim.train.resume import (
 )
 from bertslim.train.settings import TrainSettings
 from bertslim.train.stepping import GRADIENT_NORM, Stepper
+from bertslim.train.teacher import Teacher
 
 Model = TypeVar("Model", bound=PreTrainedModel)
 
@@ -57,6 +58,7 @@ class Session(Generic[Model]):
     settings: TrainSettings
     stepper: Stepper
     request: StopRequest
+    teacher: Teacher | None
     evaluate: Evaluate[Model] | None
     prepare: Prepare | None
     resume: ResumeFolder | None
@@ -102,6 +104,8 @@ class Session(Generic[Model]):
         if self.prepare is not None:
             random = np.random.default_rng([settings.seed, progress.step])
             batch = self.prepare(batch, random)
+        if self.teacher is not None:
+            batch |= self.teacher.columns(indices)
         factor = warm_up_and_decay(progress.step, steps, settings.warmup)
         set_learning_rate(self.stepper.optimizer, settings.learning_rate * factor)
         self.unread.append(self.stepper.step(batch, progress.step))
@@ -192,7 +196,8 @@ class Session(Generic[Model]):
 
     def _save(self) -> None:
         if self.resume is not None and self.is_first:
-            save_state(self.resume, self.progress, self.model, self.stepper.optimizer, self.best)
+            trained, optimizer = self.stepper.trained, self.stepper.optimizer
+            save_state(self.resume, self.progress, trained, optimizer, self.best)
         self.saved_at = time.monotonic()
         # Nobody leaves, and has torchrun end the others, while the first process writes.
         self.stepper.accelerator.wait_for_everyone()
@@ -200,8 +205,8 @@ class Session(Generic[Model]):
     def _load(self) -> None:
         if self.resume is None:
             return
-        self.progress, self.best = load_state(self.resume, self.model, self.stepper.optimizer)
-        accelerator = self.stepper.accelerator
+        stepper, accelerator = self.stepper, self.stepper.accelerator
+        self.progress, self.best = load_state(self.resume, stepper.trained, stepper.optimizer)
         step = torch.tensor([self.progress.step], device=accelerator.device)
         steps = accelerator.gather(step).tolist()
         if len(set(steps)) > 1:

@@ -1,5 +1,6 @@
 """One optimisation step, on one process or on many."""
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,11 +15,10 @@ from bertslim.train.batching import Batch, MicroBatch, micro_batches
 from bertslim.train.objectives import Objective
 from bertslim.train.optimisation import clip_gradients
 from bertslim.train.precision import Precision, autocast
+from bertslim.train.teacher import TEACHER, Teacher
 
 EVALUATION_TIMEOUT = timedelta(hours=6)
 """How long the other processes wait while the first one evaluates."""
-
-TEACHER_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 GRADIENT_NORM = "gradient norm"
 
@@ -36,19 +36,51 @@ def join_processes(device: torch.device) -> Accelerator:
     )
 
 
+class Lesson(nn.Module):
+    """From a batch to its losses, as one module: student, teacher and objective.
+
+    DistributedDataParallel has to see the losses to know which weights had a part in them. An
+    objective that is a module has weights of its own, which are trained with the student's.
+    """
+
+    def __init__(
+        self,
+        student: nn.Module,
+        objective: Objective,
+        teacher: Teacher | None,
+        asked: Mapping[str, bool],
+    ) -> None:
+        super().__init__()
+        self.student = student
+        self.objective = objective
+        self.teacher = teacher
+        self.asked = asked
+
+    def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the named losses of a batch."""
+        own = {name: column for name, column in batch.items() if not name.startswith(TEACHER)}
+        taught = None if self.teacher is None else self.teacher.answers(batch)
+        return self.objective(self.student(**own, **self.asked), taught, own)
+
+
 @dataclass(frozen=True, slots=True)
 class Stepper:
     """What every step needs; a step changes the weights and the optimiser's moments only."""
 
     accelerator: Accelerator
-    student: nn.Module
-    teacher: nn.Module | None
+    lesson: nn.Module
+    """A `Lesson`, wrapped where there are several processes."""
     optimizer: torch.optim.Optimizer
-    objective: Objective
     precision: Precision
     accumulation: int
     clip: float
     seed: int
+
+    @property
+    def trained(self) -> nn.Module:
+        """What holds the trained weights: the `Lesson` itself."""
+        lesson: nn.Module = self.accelerator.unwrap_model(self.lesson)
+        return lesson
 
     def step(self, batch: Batch, number: int) -> dict[str, Tensor]:
         """Move the weights once.
@@ -67,7 +99,7 @@ class Stepper:
         for part in parts:
             # Gradients are exchanged once a step, during its last backward pass.
             exchange = part is parts[-1]
-            with nullcontext() if exchange else self.accelerator.no_sync(self.student):
+            with nullcontext() if exchange else self.accelerator.no_sync(self.lesson):
                 for name, loss in self._backward(part).items():
                     losses[name] = losses.get(name, 0) + loss / ranks
         losses[GRADIENT_NORM] = clip_gradients(self.optimizer, self.clip) / ranks
@@ -78,17 +110,10 @@ class Stepper:
     def _backward(self, part: MicroBatch) -> dict[str, Tensor]:
         batch = {name: self._tensor(column) for name, column in part.batch.items()}
         with autocast(self.precision, self.accelerator.device):
-            student = self.student(**batch)
-            losses = self.objective(student, self._teach(batch), batch)
+            losses = self.lesson(batch)
         losses = {name: loss * part.share for name, loss in losses.items()}
         self.accelerator.backward(torch.stack(list(losses.values())).sum())
         return {name: loss.detach() for name, loss in losses.items()}
-
-    def _teach(self, batch: dict[str, Tensor]) -> object:
-        if self.teacher is None:
-            return None
-        with torch.no_grad():
-            return self.teacher(**{name: batch[name] for name in TEACHER_INPUTS if name in batch})
 
     def _tensor(self, column: np.ndarray) -> Tensor:
         return torch.from_numpy(column).to(self.accelerator.device, non_blocking=True)

@@ -101,6 +101,12 @@ def test_states_and_scores_are_whole_where_they_are_wanted() -> None:
     assert (tokens, [x.shape for x in outputs.hidden_states]) == (12, [(3, 12, 32)] * 3)
     outputs, tokens = last_tokens(model, **batch(), output_attention_scores=True)
     assert (tokens, [x.shape for x in outputs.attention_scores]) == (12, [(3, 4, 12, 12)] * 2)
+    first, tokens = last_tokens(model, **batch(), output_first_states=True)
+    assert (tokens, [x.shape for x in first.hidden_states]) == (1, [(3, 1, 32)] * 3)
+    whole = run(model, **batch(), output_hidden_states=True, output_first_states=True)
+    for one, every in zip(first.hidden_states, whole.hidden_states, strict=True):
+        torch.testing.assert_close(one, every[:, :1], atol=1e-6, rtol=1e-5)
+    assert whole.hidden_states[0].shape == (3, 12, 32)
     model.config.output_hidden_states = True
     assert last_tokens(model, **batch())[1] == 12
 

@@ -14,6 +14,7 @@ from bertslim.train.batching import Batch, collate, micro_batches, rows_at
 from bertslim.train.loop import fit
 from bertslim.train.objectives import labels_objective
 from bertslim.train.optimisation import adamw, clip_gradients, warm_up_and_decay
+from bertslim.train.teacher import LiveTeacher
 from tests.train.training import (
     assert_close,
     assert_equal,
@@ -149,7 +150,7 @@ def test_the_teacher_is_asked_without_gradient_and_without_labels() -> None:
         return {"logits": (student.logits - taught.logits).square().mean()}
 
     run = settings(epochs=4, learning_rate=5e-3)
-    _, report = fit(classifier(), sentences(32), imitate, run, teacher=teacher)
+    _, report = fit(classifier(), sentences(32), imitate, run, teacher=LiveTeacher(teacher))
     assert report.losses[-1]["logits"] < 0.5 * report.losses[0]["logits"]
     assert not teacher.training
     assert_equal(weights(teacher), frozen)

@@ -17,6 +17,7 @@ from bertslim.train.loop import fit
 from bertslim.train.objectives import labels_objective, teacher_objective
 from bertslim.train.resume import ResumeFolder
 from bertslim.train.settings import TrainReport, TrainSettings
+from bertslim.train.teacher import LiveTeacher
 
 TEMPERATURE, ALPHA = 2.0, 0.9
 """Most of it is learnt from the float model, which knows more about a text than its label."""
@@ -58,7 +59,7 @@ def finetune_quantized(
             learnt.encoded,
             labels_objective if masking else teacher_objective(TEMPERATURE, ALPHA),
             settings,
-            teacher=None if masking else model,
+            teacher=None if masking else LiveTeacher(model),
             evaluate=lambda trained: selection_score(trained, held_out),
             prepare=partial(mask_tokens, masking=masking) if masking else None,
             resume=resume,

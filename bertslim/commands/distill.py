@@ -1,0 +1,143 @@
+"""`bertslim distill`."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from bertslim.commands.finetune import lasting, train_settings
+from bertslim.commands.options import (
+    DeviceOption,
+    Seed,
+    StepOptions,
+    TaskFile,
+    TrainingOptions,
+    command,
+)
+from bertslim.commands.step import Step, read_source, run_step
+from bertslim.errors import SettingsError
+from bertslim.store.checkpoint import open_checkpoint
+from bertslim.train.task import load_task, task_digest
+
+
+@dataclass(frozen=True, slots=True)
+class TeachingOptions:
+    """What is learnt from the teacher."""
+
+    objective: Annotated[
+        Literal["logits", "pkd", "distilbert", "tinybert"],
+        typer.Option("--objective", help="What of student and teacher is compared."),
+    ] = "logits"
+    temperature: Annotated[
+        float,
+        typer.Option("--temperature", help="Softens what teacher and student say; above 0."),
+    ] = 2.0
+    alpha: Annotated[
+        float | None,
+        typer.Option(
+            "--alpha",
+            help="Weight of the teacher's logits, 0 to 1; the labels get the rest.",
+            show_default="0.9; tinybert: neither",
+        ),
+    ] = None
+    weight: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--weight",
+            metavar="NAME=X",
+            help="Weight of a term of the objective; may be given for several.",
+            show_default=False,
+        ),
+    ] = None
+    match: Annotated[
+        str,
+        typer.Option(
+            "--match",
+            metavar="skip|last|N,N...",
+            help="The teacher's layers that the student's are compared with.",
+        ),
+    ] = "skip"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the subcommand."""
+    command(
+        app,
+        "distill",
+        examples="""
+        bertslim prune-heads models/sst2 --task sst2.toml --remove 0.4 |
+          bertslim distill - --teacher models/sst2 --task sst2.toml
+        """,
+    )(distill)
+
+
+def distill(
+    context: typer.Context,
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="INPUT",
+            help="What becomes the student: a directory, a hub name, or - for the pipe.",
+            show_default=False,
+        ),
+    ],
+    teacher: Annotated[
+        str,
+        typer.Option(
+            "--teacher",
+            metavar="MODEL",
+            help="Checkpoint directory or hub name of a model that was fine-tuned on the task.",
+            show_default=False,
+        ),
+    ],
+    task: TaskFile,
+    seed: Seed = 0,
+    device: DeviceOption = "auto",
+    *,
+    teaching: TeachingOptions,
+    training: TrainingOptions,
+    step: StepOptions,
+) -> None:
+    """Train a student on what its teacher says.
+
+    The input is the student: a model that was made smaller, to recover. It learns the teacher's
+    logits, softened, and the labels; or its states and attentions as well. A head that it lacks, or
+    that knows other labels, is made anew. The weights of the best epoch are kept; the best is
+    chosen on a slice of the training data that is held out for it.
+
+    Interrupt it and run the same command again: it goes on where it was.
+    """
+    from bertslim.methods.distill.settings import distill_settings
+
+    described = load_task(task)
+    if described.kind == "masked-lm":
+        raise SettingsError(
+            f"task {described.name} is masked-lm, and distill needs a task with an answer",
+            "bertslim finetune trains masked language models",
+        )
+    wishes = distill_settings(
+        teaching.objective,
+        teaching.temperature,
+        teaching.alpha,
+        teaching.weight or (),
+        teaching.match,
+    )
+    settings = train_settings(training, seed, device)
+    checkpoint = open_checkpoint(read_source(model))
+    taught_by = open_checkpoint(teacher)
+    wanted = Step(
+        command="distill",
+        settings={**asdict(wishes), **lasting(settings)},
+        inputs={"model": checkpoint, "teacher": taught_by},
+        suffix="distilled",
+        data={"task": task_digest(described, ("train", "validation"))},
+        data_sources={"task": str(task)},
+    )
+
+    def work(directory: Path, resume: Path) -> dict[str, Any]:
+        from bertslim.commands.distilling import Job, run
+
+        return run(Job(checkpoint, taught_by, described, wishes, settings), directory, resume)
+
+    run_step(context, wanted, step, work, restart=training.restart)

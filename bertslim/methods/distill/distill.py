@@ -1,0 +1,48 @@
+"""Training a student on what its teacher says (Hinton, Vinyals and Dean 2015)."""
+
+from bertslim.methods.distill.objective import first_map, objective_of
+from bertslim.methods.distill.plan import Plan
+from bertslim.model.modeling import SlimBertPreTrainedModel
+from bertslim.train.examples import Examples, selection_score
+from bertslim.train.loop import fit
+from bertslim.train.resume import ResumeFolder
+from bertslim.train.settings import TrainReport, TrainSettings
+from bertslim.train.teacher import LiveTeacher
+
+
+def distill(
+    student: SlimBertPreTrainedModel,
+    teacher: SlimBertPreTrainedModel,
+    planned: Plan,
+    settings: TrainSettings,
+    learnt: Examples,
+    held_out: Examples,
+    *,
+    resume: ResumeFolder | None = None,
+) -> tuple[SlimBertPreTrainedModel, TrainReport]:
+    """Train a student, in place, to be like its teacher.
+
+    Args:
+        student: What is trained; its outputs stand for the same labels in the same order.
+        teacher: It reads the student's rows, without dropout, and is left as it is.
+        planned: What is compared.
+        settings: How to train.
+        learnt: What is trained on.
+        held_out: Another part of the training data; the best epoch is chosen on it. Where the head
+            does not learn, the last epoch is taken.
+        resume: See `fit`.
+
+    Returns:
+        The student, and how training went.
+    """
+    start = first_map(teacher.config.hidden_size, student.config.hidden_size, settings.seed)
+    return fit(
+        student,
+        learnt.encoded,
+        objective_of(planned, start),
+        settings,
+        teacher=LiveTeacher(teacher, planned.asked) if planned.needs_teacher else None,
+        asked=planned.asked,
+        evaluate=(lambda m: selection_score(m, held_out)) if planned.teaches_answers else None,
+        resume=resume,
+    )

@@ -1,0 +1,150 @@
+"""From settings and the shapes of two models to what exactly is compared, and with what weight."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bertslim.errors import SettingsError, fault_list
+from bertslim.methods.distill.settings import Distill, Match, ObjectiveName
+from bertslim.model.configuration import SlimBertConfig, layer_widths
+
+ALPHA = 0.9
+"""Where logits are learnt and nothing is said; Hinton et al. found a low weight of labels best."""
+PATIENT = 0.1
+"""Of the grid of the paper's code, beta = 100 for one layer of 768 channels is 0.13."""
+COSINE = 0.15
+"""The weights of DistilBERT's published run are 5 : 2 : 1, that is 1/7 of teacher and labels."""
+
+FEATURES: Mapping[ObjectiveName, Mapping[str, float]] = {
+    "logits": {},
+    "pkd": {"patient": PATIENT},
+    "distilbert": {"cosine": COSINE},
+}
+"""What is learnt beside the answers."""
+
+STATES = ("cosine", "embeddings", "hidden")
+"""Terms that compare the states of all tokens."""
+OF_EQUAL_WIDTH = ("patient", "cosine")
+ANSWERS = ("task", "soft", "mse")
+"""Terms that make the student's head learn."""
+
+Pairs = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is compared.
+
+    Attributes:
+        temperature: Of `soft`.
+        weights: Of each term that counts, all above 0.
+        pairs: Layers that go together, (student's, teacher's), the first being 1.
+        patient_pairs: The same for `patient`.
+    """
+
+    temperature: float
+    weights: Mapping[str, float]
+    pairs: Pairs
+    patient_pairs: Pairs
+
+    @property
+    def asked(self) -> dict[str, bool]:
+        """Flags of a model's `forward`: what is needed beside the logits, and no more."""
+        flags = {
+            "output_hidden_states": any(term in self.weights for term in STATES),
+            "output_first_states": "patient" in self.weights,
+            "output_attention_scores": "attention" in self.weights,
+        }
+        return {flag: True for flag, wanted in flags.items() if wanted}
+
+    @property
+    def teaches_answers(self) -> bool:
+        """Whether the head learns, so that epochs can be told apart by the metric."""
+        return any(term in self.weights for term in ANSWERS)
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether anything but the labels is learnt from."""
+        return set(self.weights) != {"task"}
+
+
+def plan(settings: Distill, student: SlimBertConfig, teacher: SlimBertConfig) -> Plan:
+    """Work out what is compared.
+
+    Raises:
+        SettingsError: With everything in which the two models do not fit together.
+    """
+    preset = _preset(settings.objective, settings.alpha, teacher.hidden_size)
+    given = {**preset, **settings.weights}
+    weights = {name: weight for name, weight in given.items() if weight > 0}
+    depths = (student.num_hidden_layers, teacher.num_hidden_layers)
+    pairs = _pairs(settings.match, *depths)
+    # the top layer is left out of `patient`: its part is what the logits learn (section 3.2)
+    patient = pairs[:-1] if isinstance(settings.match, str) else pairs
+    planned = Plan(settings.temperature, weights, pairs, patient)
+    if faults := [*_pair_faults(planned, *depths), *_shape_faults(planned, student, teacher)]:
+        raise SettingsError(fault_list("student and teacher do not fit together", faults))
+    return planned
+
+
+def _preset(objective: ObjectiveName, alpha: float | None, hidden: int) -> dict[str, float]:
+    """Weights in our convention; those of TinyBERT are the paper's means over channels."""
+    if objective == "tinybert":
+        body = {"embeddings": 1 / hidden, "hidden": 1 / hidden, "attention": 1.0}
+        return body if alpha is None else {**body, **_answers(alpha)}
+    answers = _answers(ALPHA if alpha is None else alpha)
+    return {**answers, **FEATURES[objective]}
+
+
+def _answers(alpha: float) -> dict[str, float]:
+    return {"soft": alpha, "task": 1 - alpha}
+
+
+def _pairs(match: Match, own: int, other: int) -> Pairs:
+    """Pair the student's layers with the teacher's; see `Match`."""
+    if match == "skip":
+        # PKD's Skip, TinyBERT's uniform map: g(m) = m N / M
+        return tuple((m, round(m * other / own)) for m in range(1, own + 1))
+    if match == "last":
+        return tuple((m, other - own + m) for m in range(1, own + 1))
+    return tuple(enumerate(match, start=1))
+
+
+def _pair_faults(planned: Plan, own: int, other: int) -> list[str]:
+    faults = []
+    if not planned.weights:
+        faults.append("all weights are 0: there is nothing to learn")
+    if not {"patient", "hidden", "attention"} & planned.weights.keys():
+        return faults
+    if len(planned.pairs) > own:
+        faults.append(f"--match names {len(planned.pairs)} layers, and the student has {own}")
+    if wrong := sorted({g for _, g in planned.pairs if not 1 <= g <= other}):
+        names = ", ".join(map(str, wrong))
+        faults.append(f"--match asks for layer {names} of a teacher that has 1 to {other}")
+    if "patient" in planned.weights and not planned.patient_pairs:
+        faults.append("patient leaves the top layer out, and there is no other: use --match")
+    return faults
+
+
+def _shape_faults(planned: Plan, student: SlimBertConfig, teacher: SlimBertConfig) -> list[str]:
+    faults = []
+    own, other = student.hidden_size, teacher.hidden_size
+    if own != other and (terms := [t for t in OF_EQUAL_WIDTH if t in planned.weights]):
+        faults.append(
+            f"{' and '.join(terms)} cannot compare {own} channels with {other}; embeddings and "
+            "hidden can (--objective tinybert)"
+        )
+    if "attention" in planned.weights:
+        faults += _head_faults(planned.pairs, student, teacher)
+    return faults
+
+
+def _head_faults(pairs: Pairs, student: SlimBertConfig, teacher: SlimBertConfig) -> list[str]:
+    own, other = layer_widths(student), layer_widths(teacher)
+    there = [(m, g) for m, g in pairs if 1 <= m <= len(own) and 1 <= g <= len(other)]
+    counts = [(m, own[m - 1].heads, g, other[g - 1].heads) for m, g in there]
+    return [
+        f"attention: layer {m} has {mine} heads, the teacher's layer {g} has {theirs}; leave it "
+        "out with --weight attention=0"
+        for m, mine, g, theirs in counts
+        if mine != theirs or not mine
+    ]

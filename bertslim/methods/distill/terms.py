@@ -1,0 +1,109 @@
+"""What a student can be told to have in common with its teacher: a loss for each, all pure.
+
+One convention holds for all: a sum over classes or channels, a mean over what there are more of the
+longer a text is (tokens, pairs of tokens), then a mean over the batch's items. Hidden states are
+counted as the models hand them out: 0 is the embeddings, m the output of layer m.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bertslim.train.batching import IGNORED_LABEL
+from bertslim.train.objectives import compared_logits, squared_error
+
+Batch = Mapping[str, Tensor]
+Term = Callable[[Any, Any, Batch], Tensor]
+"""(student's outputs, teacher's outputs, batch) -> a loss."""
+Pairs = Sequence[tuple[int, int]]
+"""Which of the student's hidden states goes with which of the teacher's."""
+
+
+def task_loss(student: Any, _teacher: Any, _batch: Batch) -> Tensor:
+    """Return the task's own loss, from the labels."""
+    loss: Tensor = student.loss
+    return loss
+
+
+def logit_error(student: Any, teacher: Any, batch: Batch) -> Tensor:
+    """Return |z - v|^2, what the divergence becomes at a high temperature (Hinton et al. §2.1)."""
+    return squared_error(*compared_logits(student, teacher, batch))
+
+
+def patient_loss(student: Any, teacher: Any, batch: Batch, pairs: Pairs) -> Tensor:
+    """Return how far the first tokens' states point apart (PKD, Sun et al. 2019, section 3.2)."""
+    rows = torch.zeros(len(batch["input_ids"]), device=batch["input_ids"].device)
+    for own, other in pairs:
+        h_s, h_t = (o.hidden_states[n][:, 0] for o, n in ((student, own), (teacher, other)))
+        # L_PT = sum_j | h_j^s / |h_j^s|_2  -  h_j^t / |h_j^t|_2 |_2^2      h: (batch, hidden)
+        gap = functional.normalize(h_s.float(), dim=-1) - functional.normalize(h_t.float(), dim=-1)
+        rows = rows + gap.square().sum(-1)
+    return item_mean(rows, batch)
+
+
+def cosine_loss(student: Any, teacher: Any, batch: Batch) -> Tensor:
+    """Return 1 - cos of the last hidden states (DistilBERT, Sanh et al. 2019, section 3)."""
+    h_s, h_t = (outputs.hidden_states[-1].float() for outputs in (student, teacher))
+    # L_cos = 1 - cos(h_s, h_t), per token              h: (batch, length, hidden)
+    return item_mean(token_mean(1 - functional.cosine_similarity(h_s, h_t, dim=-1), batch), batch)
+
+
+def attention_loss(student: Any, teacher: Any, batch: Batch, pairs: Pairs) -> Tensor:
+    """Return how far the raw attention scores are apart (TinyBERT, Jiao et al. 2020, eq. 7).
+
+    Only pairs of real tokens count, so that padding changes nothing.
+    """
+    mask = batch["attention_mask"].float()
+    real = mask[:, None, :, None] * mask[:, None, None, :]  # (batch, 1, length, length)
+    rows = torch.zeros(len(mask), device=mask.device)
+    for own, other in pairs:
+        a_s, a_t = student.attention_scores[own - 1], teacher.attention_scores[other - 1]
+        # L_attn = 1/h sum_i MSE(A_i^S, A_i^T),  A = Q K^T / sqrt(d_k)    (batch, h, length, length)
+        errors = (a_s.float() - a_t.float()).square() * real
+        rows = rows + errors.sum((1, 2, 3)) / (a_s.shape[1] * real.sum((1, 2, 3)))
+    return item_mean(rows, batch)
+
+
+class ProjectedStates(nn.Module):
+    """How far mapped hidden states are from the teacher's; each pair has a map that is learnt.
+
+    TinyBERT's L_embd and L_hidn (eq. 8 and 9). The maps have no bias, as in the paper; its code has
+    one map with a bias for all.
+    """
+
+    def __init__(self, pairs: Pairs, start: Tensor) -> None:
+        """Start every map as `start`, (teacher's hidden, student's hidden)."""
+        super().__init__()
+        self.pairs = tuple(pairs)
+        self.maps = nn.ParameterList(start.clone() for _ in pairs)
+
+    def forward(self, student: Any, teacher: Any, batch: Batch) -> Tensor:
+        """Return the sum over the pairs."""
+        rows = torch.zeros(len(batch["input_ids"]), device=batch["input_ids"].device)
+        for w, (own, other) in zip(self.maps, self.pairs, strict=True):
+            h_s, h_t = student.hidden_states[own], teacher.hidden_states[other]
+            # L_hidn = | H_S W_h - H_T |^2 per token           H: (batch, length, hidden)
+            errors = (functional.linear(h_s, w).float() - h_t.float()).square().sum(-1)
+            rows = rows + token_mean(errors, batch)
+        return item_mean(rows, batch)
+
+
+def token_mean(values: Tensor, batch: Batch) -> Tensor:
+    """Average (batch, length) values over the real tokens of each row."""
+    mask = batch["attention_mask"].to(values.dtype)
+    return (values * mask).sum(-1) / mask.sum(-1)
+
+
+def item_mean(rows: Tensor, batch: Batch) -> Tensor:
+    """Average (batch,) losses of rows over the batch's items: a row with two of them counts twice.
+
+    So a batch has the same loss as its micro-batches, whose shares are counted in items.
+    """
+    labels = batch.get("labels")
+    if labels is None or labels.ndim < 2:
+        return rows.mean()
+    items = (labels != IGNORED_LABEL).sum(-1)  # (batch,)
+    return (rows * items).sum() / items.sum()

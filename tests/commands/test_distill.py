@@ -1,0 +1,140 @@
+"""`bertslim distill` from the command line: what it makes, records and refuses."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bertslim.cli import main
+from tests.tiny import WORDS, record_of, save_tiny_bert
+from tests.train.tasks import conll_task, lines_task, squad_task, write_task
+
+Printed = pytest.CaptureFixture[str]
+TAGS = {0: "B-LOC", 1: "B-PER", 2: "I-PER", 3: "O"}
+
+
+@pytest.fixture
+def place(tmp_path: Path, tiny: Path, sentence_task: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with a teacher and a task."""
+    shutil.copytree(tiny, tmp_path / "tiny")
+    shutil.copytree(sentence_task.parent, tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def distill(source: str, *more: str, task: str = "data/task.toml", teacher: str = "tiny") -> int:
+    words = ["distill", source, "--teacher", teacher, "--task", task, "--precision", "fp32"]
+    return main([*words, *more])
+
+
+def test_a_pruned_model_recovers_what_its_teacher_says(place: Path, capfd: Printed) -> None:
+    words = ["prune-heads", "tiny", "--task", "data/task.toml", "--remove", "0.5", "-q"]
+    assert main(words) == 0
+    more = ("--alpha", "1", "--epochs", "6", "--learning-rate", "1e-3", "--batch-size", "8")
+    assert distill("tiny-heads50", *more) == 0
+    assert capfd.readouterr().out.splitlines()[-1] == f"{place}/tiny-heads50-distilled"
+    record = record_of(place / "tiny-heads50-distilled")
+    report = record["report"]
+    losses = [epoch["soft"] for epoch in report["training"]["losses"]]
+    assert losses[-1] < losses[0] / 2
+    assert report["after"]["parameters"] == report["before"]["parameters"]
+    assert report["teacher"]["parameters"] > report["after"]["parameters"]
+    values = {who: report[who]["score"]["value"] for who in ("teacher", "after")}
+    assert report["retention"] == values["after"] / values["teacher"]
+
+
+def test_both_models_are_recorded_and_count(place: Path, capfd: Printed) -> None:
+    assert distill("tiny", "--epochs", "1", "-o", "out") == 0
+    record = record_of(place / "out")
+    inputs = record["request"]["inputs"]
+    assert inputs["model"] == inputs["teacher"]
+    assert record["sources"] == {"model": "tiny", "teacher": "tiny", "task": "data/task.toml"}
+    assert distill("tiny", "--epochs", "1", "-o", "out") == 0
+    assert "up to date" in capfd.readouterr().err
+    save_tiny_bert(place / "other", seed=1)
+    assert distill("tiny", "--epochs", "1", "-o", "out", teacher="other") == 4
+    assert distill("tiny", "--epochs", "1", "-o", "out", "--alpha", "0.5") == 4
+
+
+def test_a_model_without_a_head_gets_one(place: Path) -> None:
+    save_tiny_bert(place / "backbone", None)
+    assert distill("backbone", "--epochs", "1", "-o", "out") == 0
+    assert main(["evaluate", "out", "--task", "data/task.toml"]) == 0
+
+
+def world(place: Path, kind: str) -> str:
+    """Write a task of this kind, and a teacher for it; return the task file."""
+    labels = {"id2label": TAGS, "label2id": {tag: n for n, tag in TAGS.items()}}
+    save_tiny_bert(place / "expert", kind, **(labels if kind.startswith("token") else {}))
+    if kind == "token-classification":
+        conll_task(place, "anna\tB-PER\nwas\tO\nparis\tB-LOC\n\nbob\tB-PER\nfilms\tI-PER\n\n" * 6)
+    elif kind == "question-answering":
+        squad_task(place)
+    else:
+        rows = "".join(f"{word} film .\t{n % 5}\n" for n, word in enumerate(WORDS[5:25]))
+        document = (
+            'kind = "text-regression"\nmax_length = 16\n'
+            '[data]\ntrain = "a.tsv"\nvalidation = "a.tsv"\n'
+        )
+        write_task(place, document, {"a.tsv": "text\tlabel\n" + rows})
+    return "small.toml"
+
+
+KINDS = ["text-regression", "token-classification", "question-answering"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_task(place: Path, kind: str) -> None:
+    task = world(place, kind)
+    assert distill("expert", "--epochs", "2", "-o", "out", task=task, teacher="expert") == 0
+    losses = record_of(place / "out")["report"]["training"]["losses"]
+    assert all({"soft", "task"} <= epoch.keys() for epoch in losses)
+    # it starts as its own teacher, and the labels draw it away
+    assert losses[0]["soft"] < losses[0]["task"]
+
+
+def test_objectives_are_recorded_with_the_weights_that_they_have(place: Path) -> None:
+    words = ["--objective", "tinybert", "--weight", "attention=0", "--weight", "mse=0.5"]
+    assert distill("tiny", *words, "--epochs", "1", "-o", "out") == 0
+    record = record_of(place / "out")
+    asked = record["request"]["settings"]
+    assert (asked["objective"], asked["weights"]) == ("tinybert", {"attention": 0, "mse": 0.5})
+    weights = record["report"]["weights"]
+    assert weights == {"embeddings": 1 / 32, "hidden": 1 / 32, "mse": 0.5}
+    assert record["report"]["training"]["losses"][0].keys() == {*weights, "gradient norm"}
+    assert record["report"]["layers"] == [[1, 1], [2, 2]]
+    # what was recorded can be asked for again
+    (place / "was.json").write_text((place / "out" / "provenance.json").read_text())
+    assert main(["distill", "--config", "was.json", "-o", "out"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--alpha", "1.5", "--temperature", "0"], 2, ["--alpha", "--temperature"]),
+        (["--alpha", "nan"], 2, ["--alpha"]),
+        (["--weight", "patience=1", "--match", "x"], 2, ["patience", "--match"]),
+        (["--objective", "pkd", "--match", "3"], 2, ["layer 3"]),
+        (["--teacher", "tagger"], 1, ["--teacher tagger", "for token-classification"]),
+        (["--teacher", "named"], 1, ["--teacher named", "no, yes", "0, 1"]),
+        (["--teacher", "foreign"], 2, ["--teacher foreign", "vocabularies"]),
+        (["--teacher", "typo"], 1, ["typo"]),
+        (["--task", "small.toml"], 2, ["masked-lm"]),
+        (["-o", "named/x", "--teacher", "named"], 2, ["overlap"]),
+    ],
+)
+def test_bad_input_is_explained(
+    place: Path, capfd: Printed, words: list[str], code: int, said: list[str]
+) -> None:
+    save_tiny_bert(place / "tagger", "token-classification")
+    save_tiny_bert(place / "named", id2label={0: "no", 1: "yes"}, label2id={"no": 0, "yes": 1})
+    foreign = save_tiny_bert(place / "foreign") / "tokenizer.json"
+    foreign.write_text(foreign.read_text().replace('"good"', '"gut"'))
+    lines_task(place, "a film\n" * 50)
+    before = sorted(place.rglob("*"))
+    assert distill("tiny", *words) == code
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert [word for word in said if word not in err] == []
+    assert "Traceback" not in err
+    assert sorted(place.rglob("*")) == before
