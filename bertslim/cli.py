@@ -17,6 +17,7 @@ from bertslim.commands import (
     inspect,
     prune_heads,
     quantize,
+    theseus,
 )
 from bertslim.console import error_console
 from bertslim.errors import BertslimError
@@ -35,7 +36,17 @@ app = typer.Typer(
         "  bertslim prune-heads models/sst2 --task sst2.toml --remove 0.4 | bertslim inspect -"
     ),
 )
-for module in (finetune, evaluate, prune_heads, fuse, quantize, bench, inspect, export):
+for module in (
+    finetune,
+    evaluate,
+    prune_heads,
+    theseus,
+    fuse,
+    quantize,
+    bench,
+    inspect,
+    export,
+):
     module.register(app)
 
 
