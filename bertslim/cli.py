@@ -18,6 +18,7 @@ from bertslim.commands import (
     inspect,
     prune_heads,
     quantize,
+    theseus,
 )
 from bertslim.console import error_console
 from bertslim.errors import BertslimError
@@ -41,6 +42,7 @@ for module in (
     evaluate,
     prune_heads,
     distill,
+    theseus,
     fuse,
     quantize,
     bench,

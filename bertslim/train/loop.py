@@ -12,7 +12,7 @@ from bertslim.train.objectives import Objective
 from bertslim.train.optimisation import adamw, training_mode
 from bertslim.train.precision import choose_device, choose_precision
 from bertslim.train.resume import ResumeFolder
-from bertslim.train.session import Evaluate, Model, Prepare, Session
+from bertslim.train.session import BeforeStep, Evaluate, Model, Prepare, Session
 from bertslim.train.settings import TrainReport, TrainSettings
 from bertslim.train.stepping import Lesson, Stepper, join_processes
 from bertslim.train.teacher import Teacher
@@ -31,6 +31,7 @@ def fit(
     asked: Mapping[str, bool] = LOGITS,
     evaluate: Evaluate[Model] | None = None,
     prepare: Prepare | None = None,
+    before_step: BeforeStep | None = None,
     resume: ResumeFolder | None = None,
 ) -> tuple[Model, TrainReport]:
     """Train a model in place and leave it with its best weights.
@@ -45,6 +46,7 @@ def fit(
         evaluate: scores the model after each epoch, in the first process only; the best is kept.
             Without it the last epoch is.
         prepare: changes each step's batch before it is learnt from: masks tokens, for example.
+        before_step: is told each step's number, from 0, in every process, also after a resume.
         resume: where the run is saved and, if it was interrupted, continued from.
 
     Raises:
@@ -66,7 +68,16 @@ def fit(
         if teacher is not None:
             teacher.settle(stepper.accelerator.device)
         session = Session(
-            model, train, settings, stepper, request, teacher, evaluate, prepare, resume
+            model,
+            train,
+            settings,
+            stepper,
+            request,
+            teacher,
+            evaluate,
+            prepare,
+            before_step,
+            resume,
         )
         session.run()
     return model, _report(session)

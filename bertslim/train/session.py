@@ -47,6 +47,8 @@ class Scored(Protocol):
 Evaluate = Callable[[Model], Scored]
 Prepare = Callable[[Batch, np.random.Generator], Batch]
 """Changes each step's padded batch before it is learnt from: masks tokens, for example."""
+BeforeStep = Callable[[int], None]
+"""Is told each step's number, from 0, before it is taken: what a curriculum goes by."""
 
 
 @dataclass(slots=True)
@@ -61,6 +63,7 @@ class Session(Generic[Model]):
     teacher: Teacher | None
     evaluate: Evaluate[Model] | None
     prepare: Prepare | None
+    before_step: BeforeStep | None
     resume: ResumeFolder | None
     progress: Progress = field(default_factory=Progress)
     best: dict[str, Tensor] = field(default_factory=dict)
@@ -100,6 +103,8 @@ class Session(Generic[Model]):
 
     def _step(self, indices: Sequence[int], steps: int) -> None:
         settings, progress = self.settings, self.progress
+        if self.before_step is not None:
+            self.before_step(progress.step)
         batch = collate(rows_at(self.train, indices), self.model.config.padding_id)
         if self.prepare is not None:
             random = np.random.default_rng([settings.seed, progress.step])

@@ -1,12 +1,17 @@
 """What a step hands to the model."""
 
+import signal
+from contextlib import suppress
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from bertslim.train.batching import Batch
 from bertslim.train.loop import fit
 from bertslim.train.objectives import labels_objective
-from tests.train.training import classifier, sentences, settings
+from bertslim.train.resume import ResumeFolder
+from tests.train.training import assert_equal, classifier, sentences, settings, weights
 
 
 @pytest.mark.parametrize(("padding", "filling"), [(None, 0), (9, 9)])
@@ -24,3 +29,41 @@ def test_short_rows_are_filled_even_if_no_word_is_set_aside_for_it(
     fit(model, sentences(16), labels_objective, settings(epochs=1), prepare=watch)
     ids = np.concatenate([batch["input_ids"][batch["attention_mask"] == 0] for batch in seen])
     assert set(ids.tolist()) == {filling}
+
+
+def test_a_curriculum_is_told_every_step_also_after_a_resume(tmp_path: Path) -> None:
+    told: list[int] = []
+
+    def tell(step: int) -> None:
+        told.append(step)
+        if len(told) == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    folder = ResumeFolder(tmp_path, 1e9)
+    for _ in range(2):
+        with suppress(KeyboardInterrupt):
+            fit(
+                classifier(),
+                sentences(16),
+                labels_objective,
+                settings(),
+                before_step=tell,
+                resume=folder,
+            )
+    assert told == [0, 1, 2, 3]
+
+
+def test_a_batch_that_meets_nothing_that_learns_changes_nothing() -> None:
+    model = classifier()
+    before, seen = weights(model), []
+
+    def freeze(step: int) -> None:
+        seen.append(weights(model))
+        model.requires_grad_(step == 3)
+
+    run = settings(weight_decay=0.5)
+    _, report = fit(model, sentences(16), labels_objective, run, before_step=freeze)
+    assert [losses["gradient norm"] > 0 for losses in report.losses] == [False, True]
+    assert report.losses[0]["task"] > 0
+    assert_equal(seen[3], before)
+    assert not weights(model)["classifier.weight"].equal(before["classifier.weight"])

@@ -1,0 +1,1 @@
+"""Replacing a model's modules by cheaper ones, batch by batch (BERT-of-Theseus)."""

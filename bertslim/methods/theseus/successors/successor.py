@@ -1,0 +1,50 @@
+"""What a successor is, and what makes one: each kind of change in a file of its own."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from bertslim.model.configuration import SlimBertConfig
+    from bertslim.model.modeling import SlimBertPreTrainedModel
+    from bertslim.train.examples import Examples
+
+Initialise = Literal["first", "last", "spread"]
+Grouping = Literal["index", "similar", "aligned"]
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """How successors begin, where there is a choice."""
+
+    initialise: Initialise
+    """Which of the predecessor's layers the fewer ones are copies of."""
+    grouping: Grouping
+    """Which heads come to share keys and values."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Successor:
+    """A cheaper model.
+
+    Attributes:
+        model: Its embeddings and head are those of the predecessor.
+        replaces: For each of its layers, the neighbouring layers of the predecessor that it
+            stands for: a module.
+    """
+
+    model: "SlimBertPreTrainedModel"
+    replaces: tuple[tuple[int, ...], ...]
+
+    def with_model(self, model: "SlimBertPreTrainedModel") -> "Successor":
+        """Return the same modules with other layers."""
+        return replace(self, model=model)
+
+
+class Kind(Protocol):
+    """One change on the way from predecessor to successor."""
+
+    def faults(self, config: "SlimBertConfig") -> list[str]:
+        """Say why a predecessor cannot be changed so."""
+
+    def made(self, successor: Successor, learnt: "Examples") -> Successor:
+        """Return the changed successor; what is scored is scored on examples to learn from."""
