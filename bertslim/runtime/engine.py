@@ -110,6 +110,7 @@ RUNTIMES: Mapping[str, Runtime] = {
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 
 NO_BF16 = "not available on this CPU (no AMX / AVX512-BF16)"
+INSTEAD_OF_BF16 = "fp32 runs everywhere: bench --precision fp32, or bertslim fuse"
 
 
 def check_names(runtimes: tuple[str, ...], precisions: tuple[str, ...]) -> None:
