@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertslim.commands.deploying import engine_for, fitting_shape
 from bertslim.commands.finetune import SECONDS_BETWEEN_SAVES
-from bertslim.commands.forms import form_for, usual_int8
+from bertslim.commands.forms import GPU_TARGETS, form_for, usual_int8
 from bertslim.commands.quantize_job import Job, Material
 from bertslim.console import note, warn
 
@@ -46,7 +46,7 @@ def int8_made(job: Job, material: Material, resume: Path) -> Int8:
     """
     from bertslim.runtime.machine import int8_advice
 
-    if advice := int8_advice():
+    if job.place.target not in GPU_TARGETS and (advice := int8_advice()):
         warn(advice)
     model, trained = _trained(job, material, resume)
     made = _calibrated(job, model, material)

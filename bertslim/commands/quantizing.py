@@ -5,7 +5,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertslim.commands.deploying import Place, deploy, deployment_report, engine_for, fusion_lines
+from bertslim.commands.deploying import (
+    Place,
+    deploy,
+    deployment_report,
+    engine_for,
+    fusion_lines,
+    refuse_missing,
+)
 from bertslim.commands.forms import GPU_TARGETS, form_for
 from bertslim.commands.int8 import int8_made
 from bertslim.commands.quantize_job import Job, Material, material_for
@@ -40,6 +47,7 @@ def run(job: Job, directory: Path, resume: Path) -> dict[str, Any]:
     from bertslim.model.loading import load_model, save_model
     from bertslim.train.precision import choose_device, placed
 
+    refuse_missing(job.place)
     model = placed(load_model(job.checkpoint), choose_device(job.device))
     material = material_for(job, model)
     before = _score_of_model(model, material)

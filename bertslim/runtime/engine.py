@@ -149,6 +149,15 @@ def _is_there(package: str) -> bool:
     return spec is not None and spec.origin is not None
 
 
+def require(runtime: str) -> None:
+    """Import what a runtime needs.
+
+    Raises:
+        UnavailableError: If its package is not installed.
+    """
+    _load(runtime)
+
+
 def build(runtime: str, precision: str, source: Source, settings: EngineSettings) -> Engine:
     """Make a model ready to run.
 
