@@ -13,7 +13,8 @@
 Anything else that escapes is a bug and shows its traceback.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 
 class BertslimError(Exception):
@@ -73,3 +74,12 @@ def fault_list(title: str, faults: Sequence[str]) -> str:
     if len(faults) == 1:
         return f"{title}: {faults[0]}"
     return f"{title}:\n" + "\n".join(f"  - {fault}" for fault in faults)
+
+
+@contextmanager
+def about(subject: str) -> Iterator[None]:
+    """Let an expected failure say which of several things it is about."""
+    try:
+        yield
+    except BertslimError as error:
+        raise type(error)(f"{subject}: {error}", error.hint) from error

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bertslim.commands.graphs import ranges_from, stored_graph, written_graphs
+from bertslim.errors import about
 from bertslim.store.checkpoint import Checkpoint
 from bertslim.store.deployment import GRAPH, read_deployment
 from bertslim.train.task import Task
@@ -23,7 +24,7 @@ def contender(name: str, checkpoint: Checkpoint, task: Task | None, plan: "Plan"
     """
     from bertslim.model.loading import load_model
     from bertslim.runtime.contenders import Contender
-    from bertslim.train.examples import load_tokenizer, read_examples, score_run
+    from bertslim.train.examples import load_tokenizer, read_examples, score_run, suited
     from bertslim.train.traffic import traffic
 
     deployment = read_deployment(checkpoint.path)
@@ -36,6 +37,8 @@ def contender(name: str, checkpoint: Checkpoint, task: Task | None, plan: "Plan"
         size = checkpoint.size_in_bytes()
     if task is None:
         return Contender(name, model, checkpoint.path, graph, cells, size)
+    with about(name):
+        suited(task, model)
     examples = read_examples(task, "validation", model, load_tokenizer(checkpoint.path))
     return Contender(
         name,

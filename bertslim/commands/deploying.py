@@ -78,6 +78,20 @@ def deploy(
     return deployment
 
 
+def refuse_missing(place: Place) -> None:
+    """Refuse a target that nothing can be made for on this machine, before there is work.
+
+    Raises:
+        UnavailableError, SettingsError: See `require` and `check_target`.
+    """
+    from bertslim.runtime.engine import require
+    from bertslim.runtime.tensorrt.building import check_target
+
+    require(place.target)
+    if place.target in GPU_TARGETS:
+        check_target(place.target, place.sm)
+
+
 def fitting_shape(model: "SlimBertPreTrainedModel") -> tuple[int, int]:
     """Return the usual shape, or a shorter one for a model of few positions."""
     positions = model.config.max_position_embeddings - model.config.position_offset

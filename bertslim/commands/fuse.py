@@ -5,7 +5,13 @@ from typing import Any
 
 import typer
 
-from bertslim.commands.deploying import Place, deploy, deployment_report, fusion_lines
+from bertslim.commands.deploying import (
+    Place,
+    deploy,
+    deployment_report,
+    fusion_lines,
+    refuse_missing,
+)
 from bertslim.commands.forms import Sm, TargetName, chosen_sm, form_for
 from bertslim.commands.options import Model, StepOptions, command
 from bertslim.commands.step import Step, read_source, run_step
@@ -61,6 +67,7 @@ def fuse(
 def _fuse(checkpoint: Checkpoint, place: Place, directory: Path) -> dict[str, Any]:
     from bertslim.model.loading import load_model, save_model
 
+    refuse_missing(place)
     model = load_model(checkpoint)
     deployment = deploy(model, form_for(place.target, "fp32"), place, directory, {})
     save_model(model, directory, tokenizer_from=checkpoint.path)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from bertslim.commands.deploying import engine_for, fitting_shape
 from bertslim.commands.finetune import SECONDS_BETWEEN_SAVES
-from bertslim.commands.forms import form_for, usual_int8
+from bertslim.commands.forms import GPU_TARGETS, form_for, usual_int8
+from bertslim.commands.quantize_job import Job, Material
 from bertslim.console import note, warn
 
 if TYPE_CHECKING:
-    from bertslim.commands.quantizing import Job, Material
     from bertslim.methods.quantize.calibrate import Quantize
     from bertslim.model.modeling import SlimBertPreTrainedModel
     from bertslim.model.quantization import Quantization
@@ -38,7 +38,7 @@ class Int8:
     """For `deploy.json`."""
 
 
-def int8_made(job: "Job", material: "Material", resume: Path) -> Int8:
+def int8_made(job: Job, material: Material, resume: Path) -> Int8:
     """Find all that an int8 graph needs.
 
     Raises:
@@ -46,7 +46,7 @@ def int8_made(job: "Job", material: "Material", resume: Path) -> Int8:
     """
     from bertslim.runtime.machine import int8_advice
 
-    if advice := int8_advice():
+    if job.place.target not in GPU_TARGETS and (advice := int8_advice()):
         warn(advice)
     model, trained = _trained(job, material, resume)
     made = _calibrated(job, model, material)
@@ -57,7 +57,7 @@ def int8_made(job: "Job", material: "Material", resume: Path) -> Int8:
     return replace(made, details={**trained, **made.details, **_described(made)})
 
 
-def method_settings(job: "Job") -> "Quantize":
+def method_settings(job: Job) -> "Quantize":
     """Turn the options into the method's settings."""
     from bertslim.methods.quantize.thresholds import Calibration
 
@@ -70,7 +70,7 @@ def method_settings(job: "Job") -> "Quantize":
     )
 
 
-def _calibrated(job: "Job", model: "SlimBertPreTrainedModel", material: "Material") -> Int8:
+def _calibrated(job: Job, model: "SlimBertPreTrainedModel", material: Material) -> Int8:
     """Measure the ranges; a dynamic graph needs none, and therefore no data."""
     from bertslim.methods.quantize.calibrate import quantize
     from bertslim.methods.quantize.observe import linear_layers
@@ -85,7 +85,7 @@ def _calibrated(job: "Job", model: "SlimBertPreTrainedModel", material: "Materia
 
 
 def _trained(
-    job: "Job", material: "Material", resume: Path
+    job: Job, material: Material, resume: Path
 ) -> tuple["SlimBertPreTrainedModel", dict[str, Any]]:
     """Train with the rounding in place, the float model teaching, for --qat epochs."""
     from bertslim.methods.quantize.calibrate import quantize
@@ -113,7 +113,7 @@ def _trained(
     return trained, {"training": asdict(report)}
 
 
-def _train_settings(job: "Job") -> "TrainSettings":
+def _train_settings(job: Job) -> "TrainSettings":
     """fp32: bf16 would blur the grid that is being learnt."""
     from bertslim.train.settings import TrainSettings
 
@@ -133,7 +133,7 @@ def _train_settings(job: "Job") -> "TrainSettings":
     )
 
 
-def _spared(made: Int8, job: "Job", material: "Material") -> Int8:
+def _spared(made: Int8, job: Job, material: Material) -> Int8:
     """Leave the fewest products in float that --max-drop allows on the tuning slice."""
     from bertslim.methods.quantize.exceptions import Bound, exceptions_for
     from bertslim.methods.quantize.sensitivity import sensitivities
@@ -155,7 +155,7 @@ def _spared(made: Int8, job: "Job", material: "Material") -> Int8:
     return replace(made, quantization=found, details=details)
 
 
-def _faster(made: Int8, job: "Job") -> Int8:
+def _faster(made: Int8, job: Job) -> Int8:
     """Measure static against dynamic ranges on this machine, and take what is faster."""
     from bertslim.graph.emit import emit
     from bertslim.runtime.agreement import full_batch

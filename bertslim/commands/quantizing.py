@@ -5,52 +5,27 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertslim.commands.deploying import Place, deploy, deployment_report, engine_for, fusion_lines
+from bertslim.commands.deploying import (
+    Place,
+    deploy,
+    deployment_report,
+    engine_for,
+    fusion_lines,
+    refuse_missing,
+)
 from bertslim.commands.forms import GPU_TARGETS, form_for
-from bertslim.commands.options import Device
+from bertslim.commands.int8 import int8_made
+from bertslim.commands.quantize_job import Job, Material, material_for
 from bertslim.console import note
 from bertslim.errors import UnavailableError, fault_list
-from bertslim.store.checkpoint import Checkpoint
 from bertslim.store.deployment import GRAPH
-from bertslim.train.task import Task
 
 if TYPE_CHECKING:
-    from bertslim.commands.quantize import CalibrationOptions, Int8Options
     from bertslim.graph.form import Form
-    from bertslim.methods.quantize.observe import Rows
     from bertslim.model.modeling import SlimBertPreTrainedModel
-    from bertslim.train.examples import Examples
     from bertslim.train.prediction import Score
 
-ROWS_AT_ONCE = 16
 TURING = "75"
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What is asked for."""
-
-    checkpoint: Checkpoint
-    place: Place
-    task: Task | None
-    calibration: "CalibrationOptions"
-    int8: "Int8Options"
-    seed: int
-    device: Device
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Material:
-    """What an engine is made from."""
-
-    model: "SlimBertPreTrainedModel"
-    """In float."""
-    rows: "Rows | None"
-    """To calibrate on; None where nothing is calibrated."""
-    tuning: "Examples | None" = None
-    """A slice of the training data to choose by."""
-    reported: "Examples | None" = None
-    """What is reported on, and nothing else."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,8 +47,9 @@ def run(job: Job, directory: Path, resume: Path) -> dict[str, Any]:
     from bertslim.model.loading import load_model, save_model
     from bertslim.train.precision import choose_device, placed
 
+    refuse_missing(job.place)
     model = placed(load_model(job.checkpoint), choose_device(job.device))
-    material = _material(job, model)
+    material = material_for(job, model)
     before = _score_of_model(model, material)
     made = MAKERS[job.place.precision](job, material, resume)
     deployment = deploy(made.model, made.form, job.place, directory, made.details)
@@ -105,8 +81,6 @@ def _brain(job: Job, material: Material, _: Path) -> Made:
 
 def _int8(job: Job, material: Material, resume: Path) -> Made:
     """int8: calibrated, perhaps trained, perhaps with exceptions."""
-    from bertslim.commands.int8 import int8_made
-
     islands = _islands(job, material) if job.place.target in GPU_TARGETS else {}
     made = int8_made(job, material, resume)
     form = form_for(
@@ -125,27 +99,6 @@ MAKERS: Mapping[str, Callable[[Job, Material, Path], Made]] = {
     "bf16": _brain,
     "int8": _int8,
 }
-
-
-def _material(job: Job, model: "SlimBertPreTrainedModel") -> Material:
-    """Read the data: training rows and their tuning slice, or texts; and what is reported on."""
-    from bertslim.methods.quantize.observe import Rows
-    from bertslim.train.examples import Sample, load_tokenizer, read_examples, read_tuning
-    from bertslim.train.texts import read_texts
-
-    sample = Sample(job.calibration.examples, job.seed)
-    if job.task is None and job.calibration.text is None:
-        return Material(model, rows=None)
-    tokenizer = load_tokenizer(job.checkpoint.path)
-    tuning, reported, rows = None, None, None
-    if job.task is not None:
-        drawn, tuning = read_tuning(job.task, model, tokenizer, sample)
-        reported = read_examples(job.task, "validation", model, tokenizer)
-        rows = Rows(drawn.encoded, ROWS_AT_ONCE, drawn.masking)
-    if job.calibration.text is not None:
-        texts = read_texts(job.calibration.text, model, tokenizer, sample)
-        rows = Rows(texts, ROWS_AT_ONCE)
-    return Material(model, rows, tuning, reported)
 
 
 def _islands(job: Job, material: Material) -> dict[str, str]:

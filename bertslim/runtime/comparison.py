@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bertslim.console import track, warn
-from bertslim.errors import SettingsError, UnavailableError, fault_list
+from bertslim.errors import SettingsError, UnavailableError, about, fault_list
 from bertslim.model.shapes import parameter_counts
 from bertslim.runtime.contenders import Contender, Entry, prepare
 from bertslim.runtime.machine import Machine, this_machine
@@ -26,7 +26,7 @@ def compare(contenders: Sequence[Contender], plan: Plan) -> Comparison:
     _refuse_impossible_lengths(contenders, plan)
     created, machine = now(), this_machine()
     _warn_of_company(machine, plan.engine.threads)
-    entries = [entry for contender in contenders for entry in prepare(contender, plan)]
+    entries = [entry for contender in contenders for entry in _prepared(contender, plan)]
     try:
         _refuse_nothing(entries)
         shapes = track(plan.shapes(), "timing shapes")
@@ -37,6 +37,11 @@ def compare(contenders: Sequence[Contender], plan: Plan) -> Comparison:
                 entry.engine.close()
     breakdowns = tuple(entry.breakdown for entry in entries if entry.breakdown)
     return Comparison(tuple(rows), breakdowns, plan, machine, created)
+
+
+def _prepared(contender: Contender, plan: Plan) -> list[Entry]:
+    with about(contender.name):
+        return list(prepare(contender, plan))
 
 
 def _refuse_impossible_lengths(contenders: Sequence[Contender], plan: Plan) -> None:

@@ -110,6 +110,7 @@ RUNTIMES: Mapping[str, Runtime] = {
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 
 NO_BF16 = "not available on this CPU (no AMX / AVX512-BF16)"
+INSTEAD_OF_BF16 = "fp32 runs everywhere: bench --precision fp32, or bertslim fuse"
 
 
 def check_names(runtimes: tuple[str, ...], precisions: tuple[str, ...]) -> None:
@@ -146,6 +147,15 @@ def _is_there(package: str) -> bool:
     """Whether a package is installed; a folder that other packages left behind has no origin."""
     spec = importlib.util.find_spec(package)
     return spec is not None and spec.origin is not None
+
+
+def require(runtime: str) -> None:
+    """Import what a runtime needs.
+
+    Raises:
+        UnavailableError: If its package is not installed.
+    """
+    _load(runtime)
 
 
 def build(runtime: str, precision: str, source: Source, settings: EngineSettings) -> Engine:

@@ -6,7 +6,15 @@ import openvino
 
 from bertslim.errors import UnavailableError
 from bertslim.model.outputs import OUTPUTS
-from bertslim.runtime.engine import NO_BF16, Batch, EngineSettings, Outputs, Source, chosen_inputs
+from bertslim.runtime.engine import (
+    INSTEAD_OF_BF16,
+    NO_BF16,
+    Batch,
+    EngineSettings,
+    Outputs,
+    Source,
+    chosen_inputs,
+)
 from bertslim.runtime.graphs import INPUTS, refuse_foreign, unreadable
 from bertslim.runtime.kernels import Kernel
 
@@ -102,7 +110,7 @@ def float_type(precision: str) -> str:
     """
     has_bf16 = "BF16" in only_core().get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
     if precision == "bf16" and not has_bf16:
-        raise UnavailableError(NO_BF16, "use --precision fp32")
+        raise UnavailableError(NO_BF16, INSTEAD_OF_BF16)
     return "bf16" if has_bf16 and precision != "fp32" else "f32"
 
 

@@ -7,7 +7,14 @@ import torch
 from bertslim.errors import UnavailableError
 from bertslim.model.modeling import SlimBertPreTrainedModel
 from bertslim.model.running import run_model
-from bertslim.runtime.engine import NO_BF16, Batch, EngineSettings, Outputs, Source
+from bertslim.runtime.engine import (
+    INSTEAD_OF_BF16,
+    NO_BF16,
+    Batch,
+    EngineSettings,
+    Outputs,
+    Source,
+)
 from bertslim.train.precision import computes_bf16
 
 
@@ -36,7 +43,7 @@ def build(source: Source, precision: str, settings: EngineSettings) -> TorchEngi
         UnavailableError: If bf16 is asked for where it would be emulated.
     """
     if precision == "bf16" and not computes_bf16(torch.device("cpu")):
-        raise UnavailableError(NO_BF16, "use --precision fp32")
+        raise UnavailableError(NO_BF16, INSTEAD_OF_BF16)
     torch.set_num_threads(settings.threads)
     model = copy.deepcopy(source.model).bfloat16() if precision == "bf16" else source.model
     model.train(mode=False)

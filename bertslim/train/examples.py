@@ -116,7 +116,7 @@ def read_examples(
     Raises:
         DataError: If the model has a head of another kind, or the data is not as the task says.
     """
-    task = _suited(task, model)
+    task = suited(task, model)
     return prepare(_drawn(read_split(task, split), sample), task, model, tokenizer)
 
 
@@ -134,15 +134,19 @@ def read_tuning(
     Raises:
         DataError: As `read_examples`, or if there are too few rows to hold some out.
     """
-    task = _suited(task, model)
+    task = suited(task, model)
     learnt, held_out = hold_out(read_split(task, "train"), sample.seed)
     rows = (_drawn(learnt, sample), held_out)
     drawn, tuning = (prepare(data, task, model, tokenizer) for data in rows)
     return drawn, tuning
 
 
-def _suited(task: Task, model: SlimBertPreTrainedModel) -> Task:
-    """Return the task with its labels in order, if the model has a head for it."""
+def suited(task: Task, model: SlimBertPreTrainedModel) -> Task:
+    """Return the task with its labels in order, if the model has a head for it.
+
+    Raises:
+        DataError: If it has another, or none.
+    """
     if (kind := model_kind(model)) != task.kind:
         raise DataError(
             f"task {task.name} is {task.kind}, but the model's head is for {kind or 'nothing'}",

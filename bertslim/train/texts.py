@@ -26,7 +26,7 @@ def read_texts(
     config = model.config
     positions = config.max_position_embeddings - config.position_offset
     task = _pool(path, min(LONGEST, positions))
-    data = read_unlabelled(task, [path])
+    data = read_unlabelled(task, [path], title="--text")
     chosen = data.shuffle(seed=sample.seed).select(range(min(sample.size, len(data))))
     types = config.type_vocab_size > 1
     return encode(chosen, task, tokenizer, (), positions=positions, token_types=types)

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 
 from bertslim.cli import main
@@ -140,3 +141,22 @@ def test_an_engine_for_a_gpu_elsewhere_is_built_and_its_times_can_be_demanded(
 def test_sm_is_of_tensorrt(big: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", str(big), "--runtime", "torch", "--sm", "75"]) == 2
     assert "--sm is of TensorRT: name tensorrt-rtx in --runtime" in capsys.readouterr().err
+
+
+def test_of_several_models_the_one_that_does_not_fit_is_named(
+    big: Path,
+    deployed: Path,
+    sentence_task: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tagger = save_tiny_bert(tmp_path / "tagger", "token-classification")
+    assert main(["bench", str(big), str(tagger), "--task", str(sentence_task), *QUICK]) == 1
+    assert f"{tagger}: task task is text-classification" in capsys.readouterr().err
+    foreign = shutil.copytree(deployed, tmp_path / "foreign")
+    node = onnx.helper.make_node("Relu", ["x"], ["y"])
+    x, y = (onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [1]) for n in "xy")
+    graph = onnx.helper.make_graph([node], "relu", [x], [y])
+    onnx.save(onnx.helper.make_model(graph, ir_version=9), foreign / "model.onnx")
+    assert main(["bench", str(big), str(foreign), *QUICK]) == 1
+    assert f"{foreign}: the graph takes x; a BERT takes" in capsys.readouterr().err

@@ -1,12 +1,14 @@
 """`bertslim fuse` and `bertslim quantize`: from a checkpoint to a graph that its runtime likes."""
 
 import json
+import sys
 from pathlib import Path
 
 import onnx
 import pytest
 
 from bertslim.cli import main
+from bertslim.runtime.tensorrt.flavours import load_flavour
 from tests.commands.shell import bash
 from tests.runtime.tensorrt.worlds import builds
 from tests.tiny import record_of, save_tiny_bert
@@ -190,6 +192,35 @@ def test_what_cannot_be_is_one_line(
     assert main(["quantize", str(named), "--target", "openvino", *given, *output]) == code
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@builds
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (["tensorrt-rtx", "--sm", "70"], "starts at SM75"),
+        (["tensorrt-rtx", "--sm", "77"], "does not build for SM77"),
+        (["tensorrt"], "tensorrt is not installed"),
+    ],
+)
+def test_a_target_that_the_machine_lacks_is_refused_before_the_work(
+    named: Path,
+    target: list[str],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bertslim.model.loading.load_model", lambda _: pytest.fail("was loaded"))
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    load_flavour.cache_clear()
+    text = tmp_path / "one.txt"
+    text.write_text("good\n")
+    words = ["--precision", "int8", "--target", *target, "--text", str(text)]
+    assert main(["quantize", str(named), *words, "-o", str(tmp_path / "out")]) in (2, 6)
+    assert message in capsys.readouterr().err
+    assert main(["fuse", str(named), "--target", *target, "-o", str(tmp_path / "out")]) in (2, 6)
+    assert message in capsys.readouterr().err
 
 
 def test_one_short_text_is_enough(named: Path, tmp_path: Path) -> None:

@@ -307,7 +307,8 @@ def test_wrong_encodings_name_the_line_and_the_cure(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         read_split(task, "train")
     assert caught.value.hint == (
-        'for a file that is not UTF-8, set encoding = "latin-1", say, in [data]'
+        'a file that is not UTF-8 needs encoding = "latin-1", say, in [data], '
+        "or a copy made by iconv"
     )
     latin = replace(task, layout=replace(task.layout, encoding="latin-1"))
     assert rows(latin)[1]["text"] == "André"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bertslim.errors import SettingsError, UnavailableError
 from bertslim.runtime.graphs import refuse_foreign
 from bertslim.runtime.tensorrt import api
+from bertslim.runtime.tensorrt.driver import find_device
 from bertslim.runtime.tensorrt.flavours import RTX, Flavour, load_flavour
 from bertslim.runtime.tensorrt.layers import Layer, find_dump, parse_layers
 from bertslim.runtime.tensorrt.refusals import (
@@ -40,6 +41,20 @@ class Built:
     def layers(self) -> tuple[Layer, ...]:
         """What the engine runs, in order; BertslimError if the list has an unknown form."""
         return parse_layers(self.dump)
+
+
+def check_target(runtime: str, sm: str) -> None:
+    """Refuse what cannot be built for on this machine, before there is a graph to build.
+
+    Raises:
+        SettingsError: If nothing is built for such a GPU.
+        UnavailableError: If TensorRT is missing, or needs a GPU that is not here.
+    """
+    flavour = load_flavour(runtime)
+    if flavour.builds_for_others:
+        _capability(flavour, sm)
+    else:
+        find_device()
 
 
 def build_ahead(graph: bytes, shape: Shape, sm: str, runtime: str = RTX) -> Built:

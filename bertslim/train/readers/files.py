@@ -48,7 +48,7 @@ def checked(
         except RowFaultError as fault:
             faults.add(path, place, str(fault))
     if place is None and faults.count == before:
-        faults.add(path, None, "holds no rows")
+        faults.add(path, None, "holds no rows", "give a file that has some")
 
 
 def numbered(rows: Iterator[Record]) -> Iterator[Record]:

@@ -15,11 +15,16 @@ from bertslim.train.task import Task, format_of
 from bertslim.train.task_schema import TABLES
 
 
-def read_unlabelled(task: Task, paths: Sequence[Path]) -> Dataset:
+def read_unlabelled(task: Task, paths: Sequence[Path], title: str = "unlabelled data") -> Dataset:
     """Read texts without labels: columns `id`, `text`, and `text_pair` if the task has pairs.
 
     Formats are told by extension. The texts stand in the task's own text columns or in columns
     `text` and `text_pair`; each file may choose. Any amount can be read: it is never all in RAM.
+
+    Args:
+        task: Whose columns the texts may stand in.
+        paths: The files.
+        title: What faults are told under.
 
     Raises:
         DataError: with file and line of what is wrong.
@@ -31,7 +36,7 @@ def read_unlabelled(task: Task, paths: Sequence[Path]) -> Dataset:
     rows = (row for path in paths for row in _pool_rows(pool, path, own, faults))
     types = {"id": Value("int64"), **dict.fromkeys(own, Value("string"))}
     data = arrow_dataset(columns_of(numbered(rows)), Features(types))
-    faults.raise_if_any("unlabelled data")
+    faults.raise_if_any(title)
     return data
 
 

@@ -15,7 +15,9 @@ Rows = Iterator[tuple[Place, Record]]
 Reader = Callable[[Path, Layout, Sequence[str], FaultLog], Rows]
 """Path, layout, wanted columns, where faults go -> rows. Faulty rows are noted and left out."""
 
-ENCODING_HINT = 'for a file that is not UTF-8, set encoding = "latin-1", say, in [data]'
+ENCODING_HINT = (
+    'a file that is not UTF-8 needs encoding = "latin-1", say, in [data], or a copy made by iconv'
+)
 COLUMNS_HINT = "name columns in [columns]; for a file without a header line, set header in [data]"
 
 

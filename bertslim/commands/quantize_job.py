@@ -1,0 +1,65 @@
+"""What `quantize` is asked for, and what it works from."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bertslim.commands.deploying import Place
+from bertslim.commands.options import Device
+from bertslim.commands.quantize_options import CalibrationOptions, Int8Options
+from bertslim.store.checkpoint import Checkpoint
+from bertslim.train.task import Task
+
+if TYPE_CHECKING:
+    from bertslim.methods.quantize.observe import Rows
+    from bertslim.model.modeling import SlimBertPreTrainedModel
+    from bertslim.train.examples import Examples
+
+ROWS_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is asked for."""
+
+    checkpoint: Checkpoint
+    place: Place
+    task: Task | None
+    calibration: CalibrationOptions
+    int8: Int8Options
+    seed: int
+    device: Device
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Material:
+    """What an engine is made from."""
+
+    model: "SlimBertPreTrainedModel"
+    """In float."""
+    rows: "Rows | None"
+    """To calibrate on; None where nothing is calibrated."""
+    tuning: "Examples | None" = None
+    """A slice of the training data to choose by."""
+    reported: "Examples | None" = None
+    """What is reported on, and nothing else."""
+
+
+def material_for(job: Job, model: "SlimBertPreTrainedModel") -> Material:
+    """Read the data: training rows and their tuning slice, or texts; and what is reported on."""
+    from bertslim.methods.quantize.observe import Rows
+    from bertslim.train.examples import Sample, load_tokenizer, read_examples, read_tuning
+    from bertslim.train.texts import read_texts
+
+    sample = Sample(job.calibration.examples, job.seed)
+    if job.task is None and job.calibration.text is None:
+        return Material(model, rows=None)
+    tokenizer = load_tokenizer(job.checkpoint.path)
+    tuning, reported, rows = None, None, None
+    if job.task is not None:
+        drawn, tuning = read_tuning(job.task, model, tokenizer, sample)
+        reported = read_examples(job.task, "validation", model, tokenizer)
+        rows = Rows(drawn.encoded, ROWS_AT_ONCE, drawn.masking)
+    if job.calibration.text is not None:
+        texts = read_texts(job.calibration.text, model, tokenizer, sample)
+        rows = Rows(texts, ROWS_AT_ONCE)
+    return Material(model, rows, tuning, reported)
