@@ -68,13 +68,14 @@ class ReplacingOptions:
             "--initialise", help="Of `layers`: what they begin as; spread is one of each group."
         ),
     ] = "first"
-    grouping: Annotated[
-        Literal["index", "similar", "aligned"],
+    sharing: Annotated[
+        Literal["index", "similar", "fitted"],
         typer.Option(
-            "--grouping",
-            help="Of `kv-heads`: neighbours share, or similar heads, or those turned to fit.",
+            "--sharing",
+            help="Of `kv-heads`: what heads share at first: a mean of neighbours, a mean of similar"
+            " heads, or what changes the attention least.",
         ),
-    ] = "aligned"
+    ] = "fitted"
 
 
 def register(app: typer.Typer) -> None:
@@ -150,7 +151,7 @@ def _settings(wishes: "Theseus") -> dict[str, Any]:
     chosen = asdict(wishes)
     if wishes.schedule == "constant":
         del chosen["full_at"]
-    for name, kind in (("initialise", "layers="), ("grouping", "kv-heads=")):
+    for name, kind in (("initialise", "layers="), ("sharing", "kv-heads=")):
         if kind not in wishes.successor:
             del chosen[name]
     return chosen

@@ -102,8 +102,7 @@ class Stepper:
             with nullcontext() if exchange else self.accelerator.no_sync(self.lesson):
                 for name, loss in self._backward(part).items():
                     losses[name] = losses.get(name, 0) + loss / ranks
-        norm = clip_gradients(self.optimizer, self.clip).to(self.accelerator.device)
-        losses[GRADIENT_NORM] = norm / ranks
+        losses[GRADIENT_NORM] = clip_gradients(self.optimizer, self.clip) / ranks
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return losses
@@ -113,10 +112,7 @@ class Stepper:
         with autocast(self.precision, self.accelerator.device):
             losses = self.lesson(batch)
         losses = {name: loss * part.share for name, loss in losses.items()}
-        total = torch.stack(list(losses.values())).sum()
-        # of a model that is replaced by and by, a batch may meet nothing that learns
-        if total.requires_grad:
-            self.accelerator.backward(total)
+        self.accelerator.backward(torch.stack(list(losses.values())).sum())
         return {name: loss.detach() for name, loss in losses.items()}
 
     def _tensor(self, column: np.ndarray) -> Tensor:

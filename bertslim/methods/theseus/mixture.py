@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import nn
 
 from bertslim.methods.theseus.successors.successor import Successor
@@ -28,11 +29,15 @@ class Mixture(SlimBertPreTrainedModel):
         self.predecessor_windows = predecessor.encoder.windows
         self.groups = successor.replaces
         self.replaced: Sequence[bool] = [True] * len(self.groups)
+        self.nothing = nn.Parameter(torch.zeros(()))
 
     def forward(self, **batch: Any) -> SlimBertOutput:
         """Run a batch through what was drawn; inputs and outputs are the successor's."""
         with running(self.successor.encoder, self.drawn()):
             outputs: SlimBertOutput = self.successor(**batch)
+        if outputs.loss is not None:
+            # a batch that meets the predecessor alone has to have a gradient, too
+            outputs.loss = outputs.loss + 0 * self.nothing
         return outputs
 
     def drawn(self) -> list[Windowed]:

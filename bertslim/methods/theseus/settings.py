@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bertslim.errors import SettingsError, fault_list
 from bertslim.methods.theseus.language import read_successor
 from bertslim.methods.theseus.schedule import CURRICULA, Schedule
-from bertslim.methods.theseus.successors.successor import Choices, Grouping, Initialise, Kind
+from bertslim.methods.theseus.successors.successor import Choices, Initialise, Kind, Sharing
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Theseus:
     successor: str
     """See `language`."""
     initialise: Initialise
-    grouping: Grouping
+    sharing: Sharing
     schedule: str
     """One of `CURRICULA`."""
     rate: float
@@ -59,7 +59,7 @@ class Theseus:
         return self._read()[0]
 
     def _read(self) -> tuple[list[Kind], list[str]]:
-        return read_successor(self.successor, Choices(self.initialise, self.grouping))
+        return read_successor(self.successor, Choices(self.initialise, self.sharing))
 
     def schedule_over(self, steps: int) -> Schedule:
         """Return the schedule of a replacing phase of so many steps."""

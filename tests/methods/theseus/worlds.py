@@ -17,7 +17,7 @@ LAYERS = 4
 def wishes(successor: str = "layers=1/2", **changes: Any) -> Theseus:
     plain: dict[str, Any] = {
         "initialise": "first",
-        "grouping": "index",
+        "sharing": "index",
         "schedule": "linear",
         "rate": 0.3,
         "full_at": "1.0",

@@ -1,5 +1,6 @@
 """What a successor is, and what makes one: each kind of change in a file of its own."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -9,7 +10,7 @@ if TYPE_CHECKING:
     from bertslim.train.examples import Examples
 
 Initialise = Literal["first", "last", "spread"]
-Grouping = Literal["index", "similar", "aligned"]
+Sharing = Literal["index", "similar", "fitted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +19,9 @@ class Choices:
 
     initialise: Initialise
     """Which of the predecessor's layers the fewer ones are copies of."""
-    grouping: Grouping
-    """Which heads come to share keys and values."""
+    sharing: Sharing
+    """How heads come to share keys and values: neighbours the mean of theirs; heads that are alike,
+    turned to each other, the mean; or neighbours what changes the attention least."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,3 +50,19 @@ class Kind(Protocol):
 
     def made(self, successor: Successor, learnt: "Examples") -> Successor:
         """Return the changed successor; what is scored is scored on examples to learn from."""
+
+
+def positive(name: str, value: str) -> int:
+    """Read a whole number from 1.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if not value.isdecimal() or int(value) == 0:
+        raise ValueError(f"{name}={value} is not a whole number from 1")
+    return int(value)
+
+
+def layers_named(numbers: Sequence[int]) -> str:
+    """Name some layers."""
+    return f"layer{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"
