@@ -68,6 +68,10 @@ def register(app: typer.Typer) -> None:
         examples="""
         bertslim prune-heads models/sst2 --task sst2.toml --remove 0.4 |
           bertslim distill - --teacher models/sst2 --task sst2.toml
+        bertslim distill models/sst2 --teacher models/sst2 --task sst2.toml --student layers=3 \\
+          --objective pkd
+        bertslim distill models/sst2 --teacher models/sst2 --task sst2.toml \\
+          --student layers=4,hidden=192,ffn=768
         """,
     )(distill)
 
@@ -92,6 +96,15 @@ def distill(
         ),
     ],
     task: TaskFile,
+    student: Annotated[
+        str | None,
+        typer.Option(
+            "--student",
+            metavar="SHAPE",
+            help="Cut the input to this shape first: layers=3, hidden=192, heads=6, ffn=768.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Seed = 0,
     device: DeviceOption = "auto",
     *,
@@ -101,10 +114,11 @@ def distill(
 ) -> None:
     """Train a student on what its teacher says.
 
-    The input is the student: a model that was made smaller, to recover. It learns the teacher's
-    logits, softened, and the labels; or its states and attentions as well. A head that it lacks, or
-    that knows other labels, is made anew. The weights of the best epoch are kept; the best is
-    chosen on a slice of the training data that is held out for it.
+    The input is the student: a model that was made smaller, to recover; or, with --student, a model
+    to cut one out of, which starts as near to it as it can. It learns the teacher's logits,
+    softened, and the labels; or its states and attentions as well. A head that it lacks, or that
+    knows other labels, is made anew. The weights of the best epoch are kept; the best is chosen on
+    a slice of the training data that is held out for it.
 
     Interrupt it and run the same command again: it goes on where it was.
     """
@@ -122,6 +136,7 @@ def distill(
         teaching.alpha,
         teaching.weight or (),
         teaching.match,
+        student,
     )
     settings = train_settings(training, seed, device)
     checkpoint = open_checkpoint(read_source(model))
@@ -130,7 +145,7 @@ def distill(
         command="distill",
         settings={**asdict(wishes), **lasting(settings)},
         inputs={"model": checkpoint, "teacher": taught_by},
-        suffix="distilled",
+        suffix=_suffix(student),
         data={"task": task_digest(described, ("train", "validation"))},
         data_sources={"task": str(task)},
     )
@@ -141,3 +156,8 @@ def distill(
         return run(Job(checkpoint, taught_by, described, wishes, settings), directory, resume)
 
     run_step(context, wanted, step, work, restart=training.restart)
+
+
+def _suffix(student: str | None) -> str:
+    """Return what the default output's name says of the student."""
+    return "-".join(["distilled", *(student or "").replace("=", "").split(",")]).rstrip("-")

@@ -1,5 +1,6 @@
 """`bertslim distill` from the command line: what it makes, records and refuses."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -93,6 +94,23 @@ def test_every_kind_of_task(place: Path, kind: str) -> None:
     assert losses[0]["soft"] < losses[0]["task"]
 
 
+def test_a_student_is_cut_out_of_the_input(place: Path, capfd: Printed) -> None:
+    words = ["--student", "layers=1,hidden=16,heads=4,ffn=24", "--objective", "tinybert"]
+    assert distill("tiny", *words, "--epochs", "1") == 0
+    name = "tiny-distilled-layers1-hidden16-heads4-ffn24"
+    assert capfd.readouterr().out == f"{place}/{name}\n"
+    config = json.loads((place / name / "config.json").read_text())
+    assert (config["model_type"], config["num_hidden_layers"]) == ("bert", 1)
+    sizes = ("hidden_size", "num_attention_heads", "intermediate_size")
+    assert [config[size] for size in sizes] == [16, 4, 24]
+    report = record_of(place / name)["report"]
+    assert 0 < report["energy"] < 1
+    # a second stage, as in the paper: what the teacher predicts
+    assert distill(name, "--alpha", "1", "--temperature", "1", "--epochs", "1", "-o", "out") == 0
+    lineage = record_of(place / "out")["lineage"]
+    assert [step["request"]["settings"]["objective"] for step in lineage] == ["tinybert"]
+
+
 def test_objectives_are_recorded_with_the_weights_that_they_have(place: Path) -> None:
     words = ["--objective", "tinybert", "--weight", "attention=0", "--weight", "mse=0.5"]
     assert distill("tiny", *words, "--epochs", "1", "-o", "out") == 0
@@ -115,6 +133,9 @@ def test_objectives_are_recorded_with_the_weights_that_they_have(place: Path) ->
         (["--alpha", "nan"], 2, ["--alpha"]),
         (["--weight", "patience=1", "--match", "x"], 2, ["patience", "--match"]),
         (["--objective", "pkd", "--match", "3"], 2, ["layer 3"]),
+        (["--student", "layers=0", "--alpha", "2"], 2, ["layers=0", "--alpha"]),
+        (["--student", "layers=3,hidden=33"], 2, ["layers=3", "hidden=33"]),
+        (["--student", "hidden=16", "--objective", "pkd"], 2, ["16 channels with 32"]),
         (["--teacher", "tagger"], 1, ["--teacher tagger", "for token-classification"]),
         (["--teacher", "named"], 1, ["--teacher named", "no, yes", "0, 1"]),
         (["--teacher", "foreign"], 2, ["--teacher foreign", "vocabularies"]),

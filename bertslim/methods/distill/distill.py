@@ -1,5 +1,7 @@
 """Training a student on what its teacher says (Hinton, Vinyals and Dean 2015)."""
 
+from torch import Tensor
+
 from bertslim.methods.distill.objective import first_map, objective_of
 from bertslim.methods.distill.plan import Plan
 from bertslim.model.modeling import SlimBertPreTrainedModel
@@ -18,6 +20,7 @@ def distill(
     learnt: Examples,
     held_out: Examples,
     *,
+    basis: Tensor | None = None,
     resume: ResumeFolder | None = None,
 ) -> tuple[SlimBertPreTrainedModel, TrainReport]:
     """Train a student, in place, to be like its teacher.
@@ -30,12 +33,15 @@ def distill(
         learnt: What is trained on.
         held_out: Another part of the training data; the best epoch is chosen on it. Where the head
             does not learn, the last epoch is taken.
+        basis: The student's channels among the teacher's, (teacher's hidden, student's), if they
+            are known: where maps between their states begin.
         resume: See `fit`.
 
     Returns:
         The student, and how training went.
     """
-    start = first_map(teacher.config.hidden_size, student.config.hidden_size, settings.seed)
+    widths = teacher.config.hidden_size, student.config.hidden_size
+    start = first_map(*widths, settings.seed) if basis is None else basis
     return fit(
         student,
         learnt.encoded,

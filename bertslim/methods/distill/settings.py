@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bertslim.errors import SettingsError, fault_list
+from bertslim.methods.distill.shape import StudentShape, parse_shape, shape_faults
 
 ObjectiveName = Literal["logits", "pkd", "distilbert", "tinybert"]
 TERMS = ("task", "soft", "mse", "patient", "cosine", "embeddings", "hidden", "attention")
@@ -29,6 +30,8 @@ class Distill:
     """Replaces weights of the objective."""
     match: Match
     """Which layers are compared, if any."""
+    student: StudentShape | None
+    """What the student is cut to; None: it is what the input is."""
 
 
 def distill_settings(
@@ -37,6 +40,7 @@ def distill_settings(
     alpha: float | None,
     weights: Sequence[str],
     match: str,
+    student: str | None,
 ) -> Distill:
     """Read the options as they were given.
 
@@ -46,6 +50,7 @@ def distill_settings(
         alpha: Of the teacher.
         weights: Words NAME=X.
         match: `skip`, `last`, or numbers of layers between commas.
+        student: See `parse_shape`.
 
     Raises:
         SettingsError: With everything that is wrong.
@@ -60,10 +65,12 @@ def distill_settings(
     faults += [f"--weight {n} is given twice" for n in sorted(set(names)) if names.count(n) > 1]
     if (pairs := _match(match)) is None:
         faults.append(f"--match {match} is neither skip nor last nor numbers such as 2,4")
+    faults += shape_faults(student) if student else []
     if faults or pairs is None:
-        raise SettingsError(fault_list("the teacher cannot be followed so", faults))
+        raise SettingsError(fault_list("these options cannot be", faults))
     read = {name: float(value) for name, _, value in (word.partition("=") for word in weights)}
-    return Distill(objective, temperature, alpha, read, pairs)
+    shape = parse_shape(student) if student else None
+    return Distill(objective, temperature, alpha, read, pairs, shape)
 
 
 def _weight_fault(word: str) -> str:

@@ -39,7 +39,7 @@ def taught(
     **changes: object,
 ) -> tuple[SlimBertPreTrainedModel, TrainReport]:
     student = keep_layers(teacher, [0, 3])
-    wishes = distill_settings(objective, 2.0, alpha, [], "skip")
+    wishes = distill_settings(objective, 2.0, alpha, [], "skip", None)
     planned = plan(wishes, student.config, teacher.config)
     run = settings(**{"epochs": 4, "learning_rate": 1e-3, **changes})
     return distill(student, teacher, planned, run, examples, examples)

@@ -22,7 +22,7 @@ def planned(
     alpha: float | None = None,
     match: str = "skip",
 ) -> Plan:
-    settings = distill_settings(objective, 2.0, alpha, weights, match)
+    settings = distill_settings(objective, 2.0, alpha, weights, match, None)
     return plan(settings, own or config(6), other or config(12))
 
 
