@@ -1,5 +1,7 @@
 """The only training loop: fine-tuning, recovery and distillation differ in the objective alone."""
 
+from collections.abc import Callable
+
 import torch
 from datasets import Dataset
 from transformers import PreTrainedModel
@@ -14,6 +16,9 @@ from bertslim.train.session import Evaluate, Model, Prepare, Session
 from bertslim.train.settings import TrainReport, TrainSettings
 from bertslim.train.stepping import Stepper, join_processes
 
+Optimize = Callable[[Model], torch.optim.Optimizer]
+"""Builds an optimizer over a model."""
+
 
 def fit(
     model: Model,
@@ -22,6 +27,7 @@ def fit(
     settings: TrainSettings,
     *,
     teacher: PreTrainedModel | None = None,
+    optimize: Optimize[Model] | None = None,
     evaluate: Evaluate[Model] | None = None,
     prepare: Prepare | None = None,
     resume: ResumeFolder | None = None,
@@ -34,6 +40,8 @@ def fit(
         objective: turns outputs into named losses.
         settings: see `TrainSettings`.
         teacher: its outputs, computed without gradient and dropout, are given to the objective.
+        optimize: builds the optimizer over the model's parameters, from groups whose rates move
+            together (`grouped_adamw`). Without it all that is trainable has the settings' rate.
         evaluate: scores the model after each epoch, in the first process only; the best is kept.
             Without it the last epoch is.
         prepare: changes each step's batch before it is learnt from: masks tokens, for example.
@@ -53,25 +61,27 @@ def fit(
         torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
         postponed_interruption() as request,
     ):
-        stepper = _stepper(model, teacher, objective, settings, device)
+        build = optimize or (lambda m: adamw(m, settings.learning_rate, settings.weight_decay))
+        stepper = _stepper(model, teacher, objective, settings, build)
         session = Session(model, train, settings, stepper, request, evaluate, prepare, resume)
         session.run()
     return model, _report(session)
 
 
 def _stepper(
-    model: PreTrainedModel,
+    model: Model,
     teacher: PreTrainedModel | None,
     objective: Objective,
     settings: TrainSettings,
-    device: torch.device,
+    optimize: Optimize[Model],
 ) -> Stepper:
+    device = choose_device(settings.device)
     accelerator = join_processes(device)
     return Stepper(
         accelerator=accelerator,
         student=accelerator.prepare(model),
         teacher=teacher.to(accelerator.device).eval() if teacher is not None else None,
-        optimizer=adamw(model, settings.learning_rate, settings.weight_decay),
+        optimizer=optimize(model),
         objective=objective,
         precision=choose_precision(settings.precision, device),
         accumulation=settings.accumulation,
