@@ -7,13 +7,10 @@ if TYPE_CHECKING:
     from bertslim.model.modeling import SlimBertPreTrainedModel
     from bertslim.train.examples import Examples
 
-LENGTH = 128
-"""Tokens per sequence that FLOPs are stated for."""
-
 
 def figures(model: "SlimBertPreTrainedModel", reported: "Examples") -> dict[str, Any]:
     """Return parameters, FLOPs per sequence of 128 tokens, and the score on the reported data."""
-    from bertslim.model.shapes import flops, parameter_counts
+    from bertslim.model.shapes import LENGTH, flops, parameter_counts
     from bertslim.train.examples import score_model
 
     return {

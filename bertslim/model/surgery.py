@@ -38,7 +38,7 @@ def remove_heads(
     for number, gone in heads.items():
         layer = widths[number]
         kept = [head for head in range(layer.heads) if head not in gone]
-        kv_kept = _kv_heads_of(kept, layer)
+        kv_kept = kv_heads_left(kept, layer)
         prefix = f"{_prefix(model)}layers.{number}.attention."
         queries, keys = _units(kept, layer.head_dim), _units(kv_kept, layer.head_dim)
         for part, rows in (("query", queries), ("key", keys), ("value", keys)):
@@ -124,6 +124,13 @@ def keep_hidden(model: SlimBertPreTrainedModel, kept: Collection[int]) -> SlimBe
     return rebuilt(model, config, tensors)
 
 
+def kv_heads_left(kept: Sequence[int], layer: LayerWidths) -> list[int]:
+    """Key/value heads for the kept query heads: one per group if the groups stay equal."""
+    used = [head * layer.kv_heads // layer.heads for head in kept]
+    groups = [len(list(members)) for _, members in groupby(used)]
+    return list(dict.fromkeys(used)) if len(set(groups)) == 1 else used
+
+
 def _hidden_dimensions(name: str, config: SlimBertConfig) -> tuple[int, ...]:
     """Dimensions of a tensor that are as wide as the hidden state."""
     module, _, kind = name.removeprefix("bert.").rpartition(".")
@@ -152,13 +159,6 @@ def _check(wanted: Mapping[int, Collection[int]], sizes: Sequence[int], unit: st
         for member in members:
             if not 0 <= member < sizes[layer]:
                 raise ValueError(f"layer {layer} has no {unit} {member}, but {sizes[layer]}")
-
-
-def _kv_heads_of(kept: Sequence[int], layer: LayerWidths) -> list[int]:
-    """Key/value heads for the kept query heads: one per group if the groups stay equal."""
-    used = [head * layer.kv_heads // layer.heads for head in kept]
-    groups = [len(list(members)) for _, members in groupby(used)]
-    return list(dict.fromkeys(used)) if len(set(groups)) == 1 else used
 
 
 def _units(heads: Sequence[int], head_dim: int) -> Tensor:
