@@ -16,6 +16,7 @@ from bertslim.commands import (
     fuse,
     inspect,
     prune_heads,
+    prune_l0,
     quantize,
 )
 from bertslim.console import error_console
@@ -35,7 +36,7 @@ app = typer.Typer(
         "  bertslim prune-heads models/sst2 --task sst2.toml --remove 0.4 | bertslim inspect -"
     ),
 )
-for module in (finetune, evaluate, prune_heads, fuse, quantize, bench, inspect, export):
+for module in (finetune, evaluate, prune_heads, prune_l0, fuse, quantize, bench, inspect, export):
     module.register(app)
 
 

@@ -85,14 +85,14 @@ def prune_l0(
         TrainingError: If nothing of a kind would be left, or training diverged.
     """
     refuse_what_cannot_be(model, settings)
-    gated = _gated(model, settings, _steps(learnt, training))
+    gated = gated_model(model, settings, _steps(learnt, training))
     masking = learnt.masking
     gated, report = fit(
         gated,
         learnt.encoded,
         priced_objective,
         training,
-        optimize=partial(_optimizer, settings=settings, training=training),
+        optimize=partial(optimizer, settings=settings, training=training),
         prepare=partial(mask_tokens, masking=masking) if masking else None,
         resume=resume,
     )
@@ -118,14 +118,14 @@ def refuse_what_cannot_be(model: SlimBertPreTrainedModel, settings: PruneL0) -> 
         most = sparsity(settings.target.of, config, nothing)
         if settings.target.sparsity > most:
             faults.append(
-                f"--target-sparsity {settings.target.sparsity} cannot be met by "
-                f"{' and '.join(settings.kinds)}: that is {most:.3f} of the {settings.target.of}"
+                f"--target-sparsity {settings.target.sparsity}: all {' and '.join(settings.kinds)} "
+                f"together are only {most:.3f} of the {settings.target.of}"
             )
     if faults:
         raise SettingsError(fault_list("this model cannot have these gates", faults))
 
 
-def _gated(model: SlimBertPreTrainedModel, settings: PruneL0, steps: int) -> GatedModel:
+def gated_model(model: SlimBertPreTrainedModel, settings: PruneL0, steps: int) -> GatedModel:
     """Give a copy of the model gates; its weights are frozen unless they learn."""
     copy = rebuilt(model, model.config, model.state_dict())
     copy.requires_grad_(settings.train == "all")
@@ -139,7 +139,7 @@ def _gated(model: SlimBertPreTrainedModel, settings: PruneL0, steps: int) -> Gat
     return gated
 
 
-def _optimizer(
+def optimizer(
     gated: GatedModel, settings: PruneL0, training: TrainSettings
 ) -> torch.optim.Optimizer:
     """Build AdamW: gates have a rate of their own, and multipliers climb."""
@@ -150,9 +150,9 @@ def _optimizer(
     if isinstance(gated.price, Constraint):
         multipliers = list(gated.price.parameters())
         groups.append(Group(multipliers, gated.price.rate, ascends=True, flag=GATE_RATE))
-    optimizer = grouped_adamw([group for group in groups if group.parameters])
-    optimizer.register_step_post_hook(gated.finish_step)
-    return optimizer
+    built = grouped_adamw([group for group in groups if group.parameters])
+    built.register_step_post_hook(gated.finish_step)
+    return built
 
 
 def _steps(learnt: Examples, training: TrainSettings) -> int:
