@@ -17,6 +17,7 @@ from bertslim.commands import (
     fuse,
     inspect,
     prune_heads,
+    prune_l0,
     quantize,
     theseus,
 )
@@ -41,6 +42,7 @@ for module in (
     finetune,
     evaluate,
     prune_heads,
+    prune_l0,
     distill,
     theseus,
     fuse,

@@ -8,9 +8,6 @@ if TYPE_CHECKING:
     from bertslim.train.examples import Examples
     from bertslim.train.prediction import Score
 
-LENGTH = 128
-"""Tokens per sequence that FLOPs are stated for."""
-
 
 def figures(model: "SlimBertPreTrainedModel", reported: "Examples") -> dict[str, Any]:
     """Return parameters, FLOPs per sequence of 128 tokens, and the score on the reported data."""
@@ -21,7 +18,7 @@ def figures(model: "SlimBertPreTrainedModel", reported: "Examples") -> dict[str,
 
 def scored_figures(model: "SlimBertPreTrainedModel", score: "Score") -> dict[str, Any]:
     """Return the same of a model whose score is known."""
-    from bertslim.model.shapes import flops, parameter_counts
+    from bertslim.model.shapes import LENGTH, flops, parameter_counts
 
     return {
         "parameters": parameter_counts(model).total,

@@ -49,6 +49,26 @@ class Linear(nn.Linear):
         """Do nothing: `_init_weights` follows, and torch warns about empty weights."""
 
 
+class LayerNorm(nn.LayerNorm):
+    """LayerNorm that can take channels for absent (CoFi, Xia et al. 2022)."""
+
+    def forward(self, x: Tensor, gate: Tensor | None = None) -> Tensor:
+        """Normalise (batch, length, width); `gate` is that of `Gates.hidden`.
+
+        Mean and variance are those of the channels whose gate is above 0: what a narrower model
+        computes that never had the others.
+        """
+        if gate is None:
+            return super().forward(x)
+        gate = gate.unsqueeze(-2)  # (1 or batch, 1, width)
+        there = (gate > 0).to(x.dtype)
+        count = there.sum(-1, keepdim=True).clamp(min=1)
+        mean = (x * there).sum(-1, keepdim=True) / count
+        variance = ((x - mean).square() * there).sum(-1, keepdim=True) / count
+        normed = (x - mean) * (variance + self.eps).rsqrt()
+        return (normed * self.weight + self.bias) * gate
+
+
 class Embeddings(nn.Module):
     """Words + positions (+ token types), normalised, projected where the encoder is wider."""
 
@@ -60,7 +80,7 @@ class Embeddings(nn.Module):
         self.position_embeddings = nn.Embedding(config.max_position_embeddings, width)
         if config.type_vocab_size:
             self.token_type_embeddings = nn.Embedding(config.type_vocab_size, width)
-        self.layer_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
+        self.layer_norm = LayerNorm(width, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
         self.projection: nn.Module = nn.Identity()
         if width != config.hidden_size:
@@ -72,8 +92,12 @@ class Embeddings(nn.Module):
         token_type_ids: Tensor | None,
         position_ids: Tensor | None,
         inputs_embeds: Tensor | None,
+        gate: Tensor | None = None,
     ) -> Tensor:
-        """Embed (batch, length) ids, or take (batch, length, embedding) words as they are."""
+        """Embed (batch, length) ids, or take (batch, length, embedding) words as they are.
+
+        `gate` is that of `Gates.hidden`; where a projection follows, its outputs have it.
+        """
         words = self.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
         if position_ids is None:
             position_ids = self.positions(input_ids, words.shape[1], words.device)
@@ -81,7 +105,11 @@ class Embeddings(nn.Module):
         if hasattr(self, "token_type_embeddings"):
             types = self.token_type_embeddings
             x = x + (types.weight[0] if token_type_ids is None else types(token_type_ids))
-        projected: Tensor = self.projection(self.dropout(self.layer_norm(x)))
+        projects = not isinstance(self.projection, nn.Identity)
+        normed = self.layer_norm(x, None if projects else gate)
+        projected: Tensor = self.projection(self.dropout(normed))
+        if projects and gate is not None:
+            projected = projected * gate.unsqueeze(-2)
         return projected
 
     def positions(self, input_ids: Tensor | None, length: int, device: torch.device) -> Tensor:
@@ -185,9 +213,9 @@ class Layer(nn.Module):
     def __init__(self, config: SlimBertConfig, widths: LayerWidths) -> None:
         super().__init__()
         self.attention = Attention(config, widths)
-        self.attention_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.attention_norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.ffn = FeedForward(config, widths)
-        self.ffn_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.ffn_norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(
@@ -197,6 +225,7 @@ class Layer(nn.Module):
         bias: Tensor | None = None,
         head_gate: Tensor | None = None,
         ffn_gate: Tensor | None = None,
+        hidden_gate: Tensor | None = None,
         want_scores: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
         """Return the next states of some tokens, and their attention scores if they are wanted.
@@ -205,13 +234,14 @@ class Layer(nn.Module):
             x: (batch, targets, hidden), the tokens to go on with: all of `memory`, or its first.
             memory: (batch, length, hidden), the tokens that they attend to.
             bias: Added to the scores, broadcast to (batch, heads, targets, length).
-            head_gate: See `Gates`, as `ffn_gate`.
+            head_gate: See `Gates`, as `ffn_gate` and `hidden_gate`.
             ffn_gate: On the activation.
+            hidden_gate: In both norms.
             want_scores: Whether the scores are kept.
         """
         attended, scores = self.attention(x, memory, bias, head_gate, want_scores)
-        x = self.attention_norm(x + self.dropout(attended))
-        x = self.ffn_norm(x + self.dropout(self.ffn(x, ffn_gate)))
+        x = self.attention_norm(x + self.dropout(attended), hidden_gate)
+        x = self.ffn_norm(x + self.dropout(self.ffn(x, ffn_gate)), hidden_gate)
         return x, scores
 
 
@@ -247,7 +277,7 @@ class MaskedLMHead(nn.Module):
         super().__init__()
         self.dense = Linear(config.hidden_size, config.embedding_size)
         self.activation = ACT2FN[config.mlm_activation]
-        self.layer_norm = nn.LayerNorm(config.embedding_size, eps=config.layer_norm_eps)
+        self.layer_norm = LayerNorm(config.embedding_size, eps=config.layer_norm_eps)
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
 
     def forward(self, x: Tensor, word_embeddings: Tensor) -> Tensor:

@@ -25,19 +25,25 @@ from .layers import Dropout, Embeddings, Layer, Linear, MaskedLMHead, attention_
 
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """Multipliers that switch parts of the encoder off (0) or leave them (1); one tensor per layer.
+    """Multipliers that switch parts of the encoder off (0) or leave them (1).
 
-    `heads`: (heads,) or (batch, heads), on each head's context before the output projection.
-    `ffn`: (intermediate,) or (batch, intermediate), on the activation between the two FFN products.
+    `heads`: per layer (heads,) or (batch, heads), on each head's context before the output
+    projection.
+    `ffn`: per layer (intermediate,) or (batch, intermediate), on the activation between the two FFN
+    products.
+    `hidden`: (hidden,) or (batch, hidden), on the hidden state wherever it is made: in every
+    LayerNorm, whose statistics leave out what is off, and behind the projection of the embeddings
+    and the pooler.
     """
 
     heads: Sequence[Tensor] | None = None
     ffn: Sequence[Tensor] | None = None
+    hidden: Tensor | None = None
 
-    def of_layer(self, number: int) -> tuple[Tensor | None, Tensor | None]:
-        """One layer's gates of heads and FFN."""
+    def of_layer(self, number: int) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """One layer's gates of heads, FFN and hidden state."""
         heads = None if self.heads is None else self.heads[number]
-        return heads, None if self.ffn is None else self.ffn[number]
+        return heads, None if self.ffn is None else self.ffn[number], self.hidden
 
 
 @dataclass
@@ -118,10 +124,10 @@ class SlimBertModel(SlimBertPreTrainedModel):
         keep_states = self.config.output_hidden_states
         if output_hidden_states is not None:
             keep_states = output_hidden_states
-        x = self.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds)
+        gates = gates or Gates()
+        x = self.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds, gates.hidden)
         biases = {w: attention_bias(attention_mask, w, x) for w in {None, *self.windows}}
         narrow = first_token_only and not (keep_states or output_attention_scores)
-        gates = gates or Gates()
         states, all_scores = [x], []
         for number, layer in enumerate(self.layers):
             memory, window = x, self.windows[number]
@@ -136,17 +142,17 @@ class SlimBertModel(SlimBertPreTrainedModel):
             states = [state[:, :1] for state in states]
         return SlimBertOutput(
             last_hidden_state=x,
-            pooler_output=self.pool(x),
+            pooler_output=self.pool(x, gates.hidden),
             hidden_states=tuple(states) if keep_states or output_first_states else None,
             attention_scores=tuple(all_scores) if output_attention_scores else None,
         )
 
-    def pool(self, x: Tensor) -> Tensor | None:
+    def pool(self, x: Tensor, gate: Tensor | None) -> Tensor | None:
         """The first token's state through the pooler, (batch, hidden); None without a pooler."""
         if self.config.pooler_activation is None:
             return None
         pooled: Tensor = self.pooler_activation(self.pooler(x[:, 0]))
-        return pooled
+        return pooled if gate is None else pooled * gate
 
 
 class SlimBertForTask(SlimBertPreTrainedModel):
@@ -226,7 +232,7 @@ class SlimBertForTokenClassification(SlimBertForTask):
 
 
 class SlimBertForMaskedLM(SlimBertForTask):
-    """Guesses masked words."""
+    """Guesses masked words; its hidden state cannot be gated, since the decoder is the table."""
 
     def __init__(self, config: SlimBertConfig) -> None:
         super().__init__(config)
@@ -245,7 +251,12 @@ class SlimBertForMaskedLM(SlimBertForTask):
 
         With labels the head sees only the tokens whose label is not -100, one in seven in training:
         scoring a vocabulary takes most of the memory.
+
+        Raises:
+            ValueError: If the hidden state has a gate.
         """
+        if (gates := inputs.get("gates")) is not None and gates.hidden is not None:
+            raise ValueError("a masked language model's hidden state cannot be gated")
         if labels is None:
             return super().forward(input_ids, attention_mask, token_type_ids, **inputs)
         encoded: SlimBertOutput = self.bert(input_ids, attention_mask, token_type_ids, **inputs)

@@ -1,11 +1,32 @@
 """How large a model is and how much it computes, from its configuration alone."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from bertslim.model.configuration import LayerWidths, SlimBertConfig, layer_widths
+from torch import Tensor
+
+from bertslim.model.configuration import SlimBertConfig, layer_widths
 from bertslim.model.families.family import ENCODER, SEQUENCES, SPANS, WORDS
 from bertslim.model.modeling import SlimBertPreTrainedModel
 from bertslim.model.stock import BASE
+
+LENGTH = 128
+"""Tokens per sequence that FLOPs are stated for where no other length is asked for."""
+
+Count = TypeVar("Count", int, Tensor)
+"""A number of things, or the expected number (a scalar tensor, which can be differentiated)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerShape(Generic[Count]):
+    """What a layer's size follows from."""
+
+    hidden: Count
+    heads: Count
+    kv_heads: Count
+    units: Count
+    head_dim: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +60,7 @@ def parameter_counts(model: SlimBertPreTrainedModel | SlimBertConfig) -> Paramet
     head = _head(model)
     return ParameterCounts(
         embedding=_embedding_parameters(config),
-        layers=tuple(_layer_parameters(config.hidden_size, w) for w in layer_widths(config)),
+        layers=tuple(map(layer_parameters, layer_shapes(config))),
         head=_head_parameters(config, head),
     )
 
@@ -55,12 +76,42 @@ def flops(config: SlimBertConfig, length: int) -> int:
         config: The model; `architectures` tells its head.
         length: Tokens in the sequence.
     """
-    hidden, head, widths = config.hidden_size, _head(config), layer_widths(config)
-    last = 1 if head == SEQUENCES else length
-    layers = sum(_layer_products(hidden, w, length, length) for w in widths[:-1])
-    layers += sum(_layer_products(hidden, w, last, length) for w in widths[-1:])
+    hidden, head = config.hidden_size, _head(config)
+    layers = sum(layer_products(config, layer_shapes(config), length))
     projection = config.embedding_size * hidden if config.embedding_size != hidden else 0
     return 2 * (layers + length * projection + _head_products(config, head, length))
+
+
+def layer_shapes(config: SlimBertConfig) -> tuple[LayerShape[int], ...]:
+    """Shape of every encoder layer, first layer first."""
+    return tuple(
+        LayerShape(config.hidden_size, w.heads, w.kv_heads, w.intermediate_size, w.head_dim)
+        for w in layer_widths(config)
+    )
+
+
+def layer_parameters(shape: LayerShape[Count]) -> Count:
+    """Count the weights of a layer; linear in each number, so it takes expected ones as well."""
+    hidden, inner = shape.hidden, shape.heads * shape.head_dim
+    shared = shape.kv_heads * shape.head_dim
+    attention = _linear(hidden, inner) + 2 * _linear(hidden, shared) + _linear(inner, hidden)
+    ffn = _linear(hidden, shape.units) + _linear(shape.units, hidden)
+    return attention + ffn + 2 * 2 * hidden
+
+
+def layer_products(
+    config: SlimBertConfig, shapes: Sequence[LayerShape[Count]], length: int
+) -> list[Count]:
+    """Count each layer's multiply-adds for one sequence; linear in each number of a shape.
+
+    Args:
+        config: Tells the head; a classifier's last layer goes on with the first token alone.
+        shapes: Of the layers.
+        length: Tokens in the sequence.
+    """
+    last = 1 if _head(config) == SEQUENCES else length
+    targets = [length] * (len(shapes) - 1) + [last]
+    return [_products(shape, n, length) for shape, n in zip(shapes, targets, strict=False)]
 
 
 def _head(model: SlimBertPreTrainedModel | SlimBertConfig) -> str:
@@ -69,7 +120,7 @@ def _head(model: SlimBertPreTrainedModel | SlimBertConfig) -> str:
     return type(model).__name__.removeprefix(BASE)
 
 
-def _linear(inputs: int, outputs: int) -> int:
+def _linear(inputs: Count, outputs: Count) -> Count:
     return inputs * outputs + outputs
 
 
@@ -79,19 +130,12 @@ def _embedding_parameters(config: SlimBertConfig) -> int:
     return rows * width + 2 * width + (_linear(width, hidden) if width != hidden else 0)
 
 
-def _layer_parameters(hidden: int, widths: LayerWidths) -> int:
-    inner, shared = widths.heads * widths.head_dim, widths.kv_heads * widths.head_dim
-    attention = _linear(hidden, inner) + 2 * _linear(hidden, shared) + _linear(inner, hidden)
-    ffn = _linear(hidden, widths.intermediate_size) + _linear(widths.intermediate_size, hidden)
-    return attention + ffn + 2 * 2 * hidden
-
-
-def _layer_products(hidden: int, widths: LayerWidths, targets: int, length: int) -> int:
+def _products(shape: LayerShape[Count], targets: int, length: int) -> Count:
     """Multiply-adds of a layer that goes on with `targets` of `length` tokens."""
-    inner, shared = widths.heads * widths.head_dim, widths.kv_heads * widths.head_dim
-    projections = 2 * hidden * (targets * inner + length * shared)
+    inner, shared = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+    projections = 2 * shape.hidden * (targets * inner + length * shared)
     attention = 2 * targets * length * inner
-    return projections + attention + 2 * targets * hidden * widths.intermediate_size
+    return projections + attention + 2 * targets * shape.hidden * shape.units
 
 
 def _head_parameters(config: SlimBertConfig, head: str) -> int:

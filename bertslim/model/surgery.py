@@ -7,9 +7,14 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from bertslim.model.configuration import LayerWidths, layer_widths, with_widths
+from bertslim.model.configuration import LayerWidths, SlimBertConfig, layer_widths, with_widths
 from bertslim.model.modeling import SlimBertModel, SlimBertPreTrainedModel
 from bertslim.model.rebuilding import rebuilt
+
+READERS = ("attention.query", "attention.key", "attention.value", "ffn.intermediate")
+"""What takes the hidden state in a layer,"""
+WRITERS = ("attention.output", "ffn.output", "attention_norm", "ffn_norm")
+"""and what makes it."""
 
 
 def remove_heads(
@@ -33,7 +38,7 @@ def remove_heads(
     for number, gone in heads.items():
         layer = widths[number]
         kept = [head for head in range(layer.heads) if head not in gone]
-        kv_kept = _kv_heads_of(kept, layer)
+        kv_kept = kv_heads_left(kept, layer)
         prefix = f"{_prefix(model)}layers.{number}.attention."
         queries, keys = _units(kept, layer.head_dim), _units(kv_kept, layer.head_dim)
         for part, rows in (("query", queries), ("key", keys), ("value", keys)):
@@ -93,6 +98,56 @@ def keep_layers(model: SlimBertPreTrainedModel, layers: Sequence[int]) -> SlimBe
     return rebuilt(model, with_widths(model.config, [widths[n] for n in layers]), tensors)
 
 
+def keep_hidden(model: SlimBertPreTrainedModel, kept: Collection[int]) -> SlimBertPreTrainedModel:
+    """Keep these channels of the hidden state, in their order; heads stay as large as they are.
+
+    The width goes from tables, norms, projections, pooler and head alike. A masked-LM decoder is
+    the word table, and narrows with it.
+
+    Raises:
+        ValueError: If a channel does not exist, or if just as many are left as the embeddings have
+            where these are projected: that width stands for no projection.
+    """
+    size, embedding = model.config.hidden_size, model.config.embedding_size
+    if wrong := [channel for channel in kept if not 0 <= channel < size]:
+        raise ValueError(f"there is no hidden channel {wrong[0]}, but {size}")
+    rows = torch.tensor(sorted(set(kept)), dtype=torch.long)
+    if len(rows) == embedding != size:
+        raise ValueError(f"{embedding} hidden channels are as many as the embeddings have")
+    config = with_widths(model.config, layer_widths(model.config))
+    config.hidden_size = len(rows)
+    config.embedding_size = len(rows) if embedding == size else embedding
+    tensors = dict(model.state_dict())
+    for name, tensor in tensors.items():
+        for dimension in _hidden_dimensions(name, model.config):
+            tensors[name] = tensors[name].index_select(dimension, rows.to(tensor.device))
+    return rebuilt(model, config, tensors)
+
+
+def kv_heads_left(kept: Sequence[int], layer: LayerWidths) -> list[int]:
+    """Key/value heads for the kept query heads: one per group if the groups stay equal."""
+    used = [head * layer.kv_heads // layer.heads for head in kept]
+    groups = [len(list(members)) for _, members in groupby(used)]
+    return list(dict.fromkeys(used)) if len(set(groups)) == 1 else used
+
+
+def _hidden_dimensions(name: str, config: SlimBertConfig) -> tuple[int, ...]:
+    """Dimensions of a tensor that are as wide as the hidden state."""
+    module, _, kind = name.removeprefix("bert.").rpartition(".")
+    projected = config.embedding_size != config.hidden_size
+    if module == "embeddings.projection" or module.endswith(WRITERS):
+        return (0,)
+    if module.endswith(READERS) or module in ("classifier", "qa_outputs"):
+        return (1,) if kind == "weight" else ()
+    if module == "pooler":
+        return (0, 1) if kind == "weight" else (0,)
+    if module == "mlm.dense":
+        return ((1,) if kind == "weight" else ()) + (() if projected else (0,))
+    if projected or module == "mlm":
+        return ()
+    return (1,) if module.endswith("_embeddings") else (0,)
+
+
 def _prefix(model: SlimBertPreTrainedModel) -> str:
     return "" if isinstance(model, SlimBertModel) else "bert."
 
@@ -104,13 +159,6 @@ def _check(wanted: Mapping[int, Collection[int]], sizes: Sequence[int], unit: st
         for member in members:
             if not 0 <= member < sizes[layer]:
                 raise ValueError(f"layer {layer} has no {unit} {member}, but {sizes[layer]}")
-
-
-def _kv_heads_of(kept: Sequence[int], layer: LayerWidths) -> list[int]:
-    """Key/value heads for the kept query heads: one per group if the groups stay equal."""
-    used = [head * layer.kv_heads // layer.heads for head in kept]
-    groups = [len(list(members)) for _, members in groupby(used)]
-    return list(dict.fromkeys(used)) if len(set(groups)) == 1 else used
 
 
 def _units(heads: Sequence[int], head_dim: int) -> Tensor:

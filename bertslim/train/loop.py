@@ -1,6 +1,6 @@
 """The only training loop: fine-tuning, recovery and distillation differ in the objective alone."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import torch
@@ -20,6 +20,9 @@ from bertslim.train.teacher import Teacher
 LOGITS: Mapping[str, bool] = MappingProxyType({})
 """Nothing is asked of the student beside its logits and loss."""
 
+Optimize = Callable[[Model], torch.optim.Optimizer]
+"""Builds an optimizer over a model."""
+
 
 def fit(
     model: Model,
@@ -29,6 +32,7 @@ def fit(
     *,
     teacher: Teacher | None = None,
     asked: Mapping[str, bool] = LOGITS,
+    optimize: Optimize[Model] | None = None,
     evaluate: Evaluate[Model] | None = None,
     prepare: Prepare | None = None,
     before_step: BeforeStep | None = None,
@@ -43,6 +47,9 @@ def fit(
         settings: see `TrainSettings`.
         teacher: its answers are given to the objective.
         asked: flags of the model's `forward`, for what the objective reads beside logits and loss.
+        optimize: builds the optimizer over the model's parameters, from groups whose rates move
+            together (`grouped_adamw`). Without it all that is trainable, the objective's weights
+            among it, has the settings' rate.
         evaluate: scores the model after each epoch, in the first process only; the best is kept.
             Without it the last epoch is.
         prepare: changes each step's batch before it is learnt from: masks tokens, for example.
@@ -64,7 +71,9 @@ def fit(
         postponed_interruption() as request,
     ):
         lesson = Lesson(model, objective, teacher, asked)
-        stepper = _stepper(lesson, settings, device)
+        rate, decay = settings.learning_rate, settings.weight_decay
+        optimizer = optimize(model) if optimize else adamw(lesson, rate, decay)
+        stepper = _stepper(lesson, optimizer, settings, device)
         if teacher is not None:
             teacher.settle(stepper.accelerator.device)
         session = Session(
@@ -83,12 +92,17 @@ def fit(
     return model, _report(session)
 
 
-def _stepper(lesson: Lesson, settings: TrainSettings, device: torch.device) -> Stepper:
+def _stepper(
+    lesson: Lesson,
+    optimizer: torch.optim.Optimizer,
+    settings: TrainSettings,
+    device: torch.device,
+) -> Stepper:
     accelerator = join_processes(device)
     return Stepper(
         accelerator=accelerator,
         lesson=accelerator.prepare(lesson),
-        optimizer=adamw(lesson, settings.learning_rate, settings.weight_decay),
+        optimizer=optimizer,
         precision=choose_precision(settings.precision, device),
         accumulation=settings.accumulation,
         clip=settings.clip,

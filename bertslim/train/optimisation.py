@@ -1,21 +1,64 @@
 """AdamW as BERT is fine-tuned with it: what decays, what is frozen, and how the rate moves."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Group:
+    """Parameters that move alike.
+
+    Attributes:
+        parameters: Which.
+        learning_rate: The highest; the schedule's factor is one for all groups.
+        weight_decay: AdamW's.
+        ascends: Whether they climb the loss, as the multipliers of a constraint do.
+        flag: The option that sets the rate, for messages.
+    """
+
+    parameters: Sequence[nn.Parameter]
+    learning_rate: float
+    weight_decay: float = 0.0
+    ascends: bool = False
+    flag: str = "--learning-rate"
+
+
 def adamw(model: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
-    """Build AdamW over what is trainable; vectors (biases and LayerNorms) do not decay."""
+    """Build AdamW over what is trainable; see `weight_groups`."""
+    return grouped_adamw(weight_groups(model, learning_rate, weight_decay))
+
+
+def weight_groups(
+    model: nn.Module, learning_rate: float, weight_decay: float
+) -> tuple[Group, Group]:
+    """Group what is trainable: vectors (biases and LayerNorms) do not decay."""
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
+    matrices = [p for p in trainable if p.ndim > 1]
+    vectors = [p for p in trainable if p.ndim < 2]
+    return Group(matrices, learning_rate, weight_decay), Group(vectors, learning_rate)
+
+
+def grouped_adamw(groups: Sequence[Group]) -> torch.optim.AdamW:
+    """Build AdamW over groups that have rates of their own."""
+    return torch.optim.AdamW(
+        [
+            {
+                "params": list(group.parameters),
+                "lr": group.learning_rate,
+                "initial_lr": group.learning_rate,
+                "weight_decay": group.weight_decay,
+                "maximize": group.ascends,
+                "flag": group.flag,
+            }
+            for group in groups
+        ],
+        fused=True,
+    )
 
 
 def warm_up_and_decay(step: int, steps: int, warmup: float) -> float:
@@ -29,10 +72,15 @@ def warm_up_and_decay(step: int, steps: int, warmup: float) -> float:
     return (steps - step) / max(1, steps - rising)
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
-    """Give every parameter group this learning rate."""
+def scale_learning_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Give every parameter group this part of its highest rate."""
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate
+        group["lr"] = group["initial_lr"] * factor
+
+
+def rate_flags(optimizer: torch.optim.Optimizer) -> str:
+    """Name the options that set the rates."""
+    return " and ".join(dict.fromkeys(group["flag"] for group in optimizer.param_groups))
 
 
 def clip_gradients(optimizer: torch.optim.Optimizer, largest: float) -> Tensor:

@@ -17,7 +17,7 @@ from bertslim.console import note, track
 from bertslim.errors import TrainingError
 from bertslim.train.batching import Batch, collate, length_buckets, rows_at
 from bertslim.train.interruption import StopRequest
-from bertslim.train.optimisation import set_learning_rate, warm_up_and_decay
+from bertslim.train.optimisation import rate_flags, scale_learning_rates, warm_up_and_decay
 from bertslim.train.resume import (
     Progress,
     ResumeFolder,
@@ -112,7 +112,7 @@ class Session(Generic[Model]):
         if self.teacher is not None:
             batch |= self.teacher.columns(indices)
         factor = warm_up_and_decay(progress.step, steps, settings.warmup)
-        set_learning_rate(self.stepper.optimizer, settings.learning_rate * factor)
+        scale_learning_rates(self.stepper.optimizer, factor)
         self.unread.append(self.stepper.step(batch, progress.step))
         progress.step += 1
         progress.batch += 1
@@ -139,10 +139,10 @@ class Session(Generic[Model]):
 
     def _add_loss(self, step: int, name: str, value: float) -> None:
         if not math.isfinite(value):
-            epoch = self.progress.epoch + 1
+            epoch, rates = self.progress.epoch + 1, rate_flags(self.stepper.optimizer)
             raise TrainingError(
                 f"training diverged: {name} is {value} at step {step}, epoch {epoch}",
-                "lower --learning-rate, raise --warmup, or use --precision fp32",
+                f"lower {rates}, raise --warmup, or use --precision fp32",
             )
         sums = self.progress.sums
         sums[name] = sums.get(name, 0.0) + value

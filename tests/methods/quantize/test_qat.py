@@ -64,15 +64,15 @@ def test_training_brings_int8_nearer_to_the_float_model(
 def test_epochs_are_compared_in_int8(
     classified: tuple[SlimBertPreTrainedModel, Examples], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bertslim.methods.quantize import qat
+    from bertslim.train import recovery
 
-    seen, score = [], qat.selection_score
+    seen, score = [], recovery.selection_score
 
     def spy(model: SlimBertPreTrainedModel, examples: Examples) -> object:
         seen.append(in_int8(model))
         return score(model, examples)
 
-    monkeypatch.setattr(qat, "selection_score", spy)
+    monkeypatch.setattr(recovery, "selection_score", spy)
     model, examples = classified
     ranges = calibrated(model, examples)
     finetune_quantized(model, ranges, "symmetric", examples, examples, settings(epochs=1))
