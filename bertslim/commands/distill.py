@@ -58,6 +58,20 @@ class TeachingOptions:
             help="The teacher's layers that the student's are compared with.",
         ),
     ] = "skip"
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            "--cache",
+            metavar="DIR",
+            file_okay=False,
+            help="Keep the teacher's answers there for other runs.",
+            show_default=False,
+        ),
+    ] = None
+    no_cache: Annotated[
+        bool,
+        typer.Option("--no-cache", help="Keep no answers: ask the teacher at every step."),
+    ] = False
 
 
 def register(app: typer.Typer) -> None:
@@ -138,6 +152,8 @@ def distill(
         teaching.match,
         student,
     )
+    if teaching.cache and teaching.no_cache:
+        raise SettingsError("--cache and --no-cache exclude each other", "leave one of them out")
     settings = train_settings(training, seed, device)
     checkpoint = open_checkpoint(read_source(model))
     taught_by = open_checkpoint(teacher)
@@ -153,7 +169,16 @@ def distill(
     def work(directory: Path, resume: Path) -> dict[str, Any]:
         from bertslim.commands.distilling import Job, run
 
-        return run(Job(checkpoint, taught_by, described, wishes, settings), directory, resume)
+        job = Job(
+            checkpoint,
+            taught_by,
+            described,
+            wishes,
+            settings,
+            cache=teaching.cache,
+            live=teaching.no_cache,
+        )
+        return run(job, directory, resume)
 
     run_step(context, wanted, step, work, restart=training.restart)
 

@@ -214,7 +214,18 @@ class TrainingOptions:
 
 
 NOT_SAVED = frozenset(
-    {"output", "force", "dry_run", "config", "json", "quiet", "verbose", "restart"}
+    {
+        "output",
+        "force",
+        "dry_run",
+        "config",
+        "json",
+        "quiet",
+        "verbose",
+        "restart",
+        "cache",
+        "no_cache",
+    }
 )
 """Options that say where and how to run, not what to make: a replay chooses them anew."""
 

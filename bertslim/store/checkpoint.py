@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,13 +79,23 @@ class Checkpoint:
         Only files that are read count: the same model made twice, or with a README beside it, is
         the same input.
         """
-        vocabulary = [self.path / name for name in TOKENIZER_FILES]
-        files = [self.path / CONFIG, *self.shards, *(f for f in vocabulary if f.is_file())]
-        return settings_digest({file.name: file_digest(file) for file in files})
+        return _digest_of([self.path / CONFIG, *self.shards, *self._tokenizer_files()])
+
+    def tokenizer_digest(self) -> str:
+        """Return the digest of the tokenizer's files."""
+        return _digest_of(self._tokenizer_files())
+
+    def _tokenizer_files(self) -> list[Path]:
+        files = [self.path / name for name in TOKENIZER_FILES]
+        return [file for file in files if file.is_file()]
 
     def size_in_bytes(self) -> int:
         """Return the size of the weights on disk."""
         return sum(shard.stat().st_size for shard in self.shards)
+
+
+def _digest_of(files: Sequence[Path]) -> str:
+    return settings_digest({file.name: file_digest(file) for file in files})
 
 
 def open_checkpoint(source: str | Path, *, allow_pickle: bool = False) -> Checkpoint:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from bertslim.cli import main
-from tests.tiny import WORDS, record_of, save_tiny_bert
+from tests.model.zoo import save_stock
+from tests.tiny import WORDS, record_of, save_tiny_bert, tiny_tokenizer
 from tests.train.tasks import conll_task, lines_task, squad_task, write_task
 
 Printed = pytest.CaptureFixture[str]
@@ -94,6 +95,92 @@ def test_every_kind_of_task(place: Path, kind: str) -> None:
     assert losses[0]["soft"] < losses[0]["task"]
 
 
+def losses(directory: Path) -> list[dict[str, float]]:
+    report = record_of(directory)["report"]
+    return [dict(epoch) for epoch in report["training"]["losses"]]
+
+
+def test_a_teacher_is_asked_once_and_by_many_runs(place: Path, capfd: Printed) -> None:
+    more = ("--objective", "pkd", "--student", "layers=2", "--epochs", "2")
+    assert distill("tiny", *more, "--cache", "kept", "-o", "cached") == 0
+    files = sorted(path for path in (place / "kept").rglob("*") if path.is_file())
+    assert len(files) == 1
+    assert "the teacher's answers to" in capfd.readouterr().err
+    assert distill("tiny", *more, "--cache", "kept", "--alpha", "0.5", "-o", "other") == 0
+    assert "the teacher's answers" not in capfd.readouterr().err
+    assert sorted(path for path in (place / "kept").rglob("*") if path.is_file()) == files
+    # where answers lie is not part of what is asked for
+    assert distill("tiny", *more, "--no-cache", "-o", "cached") == 0
+    assert "up to date" in capfd.readouterr().err
+    assert distill("tiny", *more, "--no-cache", "-o", "live") == 0
+    for found, expected in zip(losses(place / "cached"), losses(place / "live"), strict=True):
+        assert found == pytest.approx(expected, rel=1e-3, abs=1e-6)
+    assert not [path for path in (place / "cached").iterdir() if path.is_dir()]
+
+
+def write_pairs(place: Path) -> str:
+    """Write a task on pairs of texts; return its file."""
+    rows = "".join(f"a {w} film\tit was {w}\t{n % 2}\n" for n, w in enumerate(WORDS[5:30]))
+    document = (
+        'kind = "text-classification"\nmax_length = 16\n'
+        '[data]\ntrain = "a.tsv"\nvalidation = "a.tsv"\n[columns]\ntext = ["one", "two"]\n'
+    )
+    write_task(place, document, {"a.tsv": "one\ttwo\tlabel\n" + rows})
+    return "small.toml"
+
+
+@pytest.mark.parametrize("cache", ["--no-cache", "--cache=kept"])
+@pytest.mark.parametrize("objective", ["pkd", "tinybert"])
+def test_a_student_without_token_types_has_a_teacher_with_them(
+    place: Path, cache: str, objective: str
+) -> None:
+    """The teacher reads first and second text apart, as it was trained."""
+    task = write_pairs(place)
+    save_stock(place / "student", "DistilBert", None)
+    tiny_tokenizer().save_pretrained(place / "student")
+    words = [cache, "--objective", objective, "--alpha", "1", "--weight", "attention=0"]
+    assert distill("student", *words, "--epochs", "2", "-o", "out", task=task) == 0
+    assert main(["evaluate", "tiny", "--task", task, "-q", "--json"]) == 0
+    report = record_of(place / "out")["report"]
+    assert report["training"]["losses"][1]["soft"] < report["training"]["losses"][0]["soft"]
+
+
+def foreigner(directory: Path, kind: str | None, **changes: object) -> Path:
+    """Write a model whose words have other numbers."""
+    save_tiny_bert(directory, kind, **changes)
+    file = directory / "tokenizer.json"
+    tokenizer = json.loads(file.read_text())
+    ids = tokenizer["model"]["vocab"]
+    last = len(ids) - 1
+    tokenizer["model"]["vocab"] = {w: last + 5 - n if n > 4 else n for w, n in ids.items()}
+    file.write_text(json.dumps(tokenizer))
+    return directory
+
+
+@pytest.mark.parametrize("cache", ["--no-cache", "--cache=kept"])
+def test_a_student_with_another_vocabulary_learns_what_is_said_of_a_text(
+    place: Path, cache: str
+) -> None:
+    foreigner(place / "foreign", "text-classification")
+    more = ("--alpha", "1", "--epochs", "4", "--learning-rate", "1e-3", "-o", "out", cache)
+    assert distill("foreign", *more) == 0
+    found = losses(place / "out")
+    assert found[-1]["soft"] < found[0]["soft"] / 2
+    report = record_of(place / "out")["report"]
+    assert main(["evaluate", "tiny", "--task", "data/task.toml"]) == 0
+    assert report["teacher"]["score"]["metric"] == "accuracy"
+
+
+@pytest.mark.parametrize("kind", ["token-classification", "question-answering"])
+def test_tokens_have_to_be_the_same_where_they_are_compared(
+    place: Path, capfd: Printed, kind: str
+) -> None:
+    task = world(place, kind)
+    foreigner(place / "foreign", None)
+    assert distill("foreign", "--epochs", "1", "-o", "out", task=task, teacher="expert") == 2
+    assert f"read other tokens, and {kind} compares tokens" in capfd.readouterr().err
+
+
 def test_a_student_is_cut_out_of_the_input(place: Path, capfd: Printed) -> None:
     words = ["--student", "layers=1,hidden=16,heads=4,ffn=24", "--objective", "tinybert"]
     assert distill("tiny", *words, "--epochs", "1") == 0
@@ -138,7 +225,8 @@ def test_objectives_are_recorded_with_the_weights_that_they_have(place: Path) ->
         (["--student", "hidden=16", "--objective", "pkd"], 2, ["16 channels with 32"]),
         (["--teacher", "tagger"], 1, ["--teacher tagger", "for token-classification"]),
         (["--teacher", "named"], 1, ["--teacher named", "no, yes", "0, 1"]),
-        (["--teacher", "foreign"], 2, ["--teacher foreign", "vocabularies"]),
+        (["--teacher", "foreign", "--objective", "tinybert"], 2, ["foreign read other tokens"]),
+        (["--cache", "x", "--no-cache"], 2, ["--cache and --no-cache"]),
         (["--teacher", "typo"], 1, ["typo"]),
         (["--task", "small.toml"], 2, ["masked-lm"]),
         (["-o", "named/x", "--teacher", "named"], 2, ["overlap"]),

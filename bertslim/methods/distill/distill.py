@@ -9,12 +9,12 @@ from bertslim.train.examples import Examples, selection_score
 from bertslim.train.loop import fit
 from bertslim.train.resume import ResumeFolder
 from bertslim.train.settings import TrainReport, TrainSettings
-from bertslim.train.teacher import LiveTeacher
+from bertslim.train.teacher import Teacher
 
 
 def distill(
     student: SlimBertPreTrainedModel,
-    teacher: SlimBertPreTrainedModel,
+    teacher: Teacher | None,
     planned: Plan,
     settings: TrainSettings,
     learnt: Examples,
@@ -27,7 +27,7 @@ def distill(
 
     Args:
         student: What is trained; its outputs stand for the same labels in the same order.
-        teacher: It reads the student's rows, without dropout, and is left as it is.
+        teacher: Answers what is compared; None if only labels are learnt from.
         planned: What is compared.
         settings: How to train.
         learnt: What is trained on.
@@ -40,14 +40,13 @@ def distill(
     Returns:
         The student, and how training went.
     """
-    widths = teacher.config.hidden_size, student.config.hidden_size
-    start = first_map(*widths, settings.seed) if basis is None else basis
+    start = first_map(*planned.widths, settings.seed) if basis is None else basis
     return fit(
         student,
         learnt.encoded,
         objective_of(planned, start),
         settings,
-        teacher=LiveTeacher(teacher, planned.asked) if planned.needs_teacher else None,
+        teacher=teacher,
         asked=planned.asked,
         evaluate=(lambda m: selection_score(m, held_out)) if planned.teaches_answers else None,
         resume=resume,

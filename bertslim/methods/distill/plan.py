@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from bertslim.errors import SettingsError, fault_list
 from bertslim.methods.distill.settings import Distill, Match, ObjectiveName
 from bertslim.model.configuration import SlimBertConfig, layer_widths
+from bertslim.train.records.layout import Kept
 
 ALPHA = 0.9
 """Where logits are learnt and nothing is said; Hinton et al. found a low weight of labels best."""
@@ -39,12 +40,14 @@ class Plan:
         weights: Of each term that counts, all above 0.
         pairs: Layers that go together, (student's, teacher's), the first being 1.
         patient_pairs: The same for `patient`.
+        widths: Channels of the teacher's hidden states, and of the student's.
     """
 
     temperature: float
     weights: Mapping[str, float]
     pairs: Pairs
     patient_pairs: Pairs
+    widths: tuple[int, int]
 
     @property
     def asked(self) -> dict[str, bool]:
@@ -66,6 +69,20 @@ class Plan:
         """Whether anything but the labels is learnt from."""
         return set(self.weights) != {"task"}
 
+    @property
+    def compares_tokens(self) -> bool:
+        """Whether more is compared than answers and first tokens."""
+        return any(term in self.weights for term in (*STATES, "attention"))
+
+    @property
+    def kept(self) -> Kept | None:
+        """What of the teacher's outputs can be kept; None if it is too much."""
+        if self.compares_tokens:
+            return None
+        states = {teacher for _, teacher in self.patient_pairs} if "patient" in self.weights else ()
+        logits = any(term in self.weights for term in ("soft", "mse"))
+        return Kept(logits, tuple(sorted(states)))
+
 
 def plan(settings: Distill, student: SlimBertConfig, teacher: SlimBertConfig) -> Plan:
     """Work out what is compared.
@@ -80,7 +97,8 @@ def plan(settings: Distill, student: SlimBertConfig, teacher: SlimBertConfig) ->
     pairs = _pairs(settings.match, *depths)
     # the top layer is left out of `patient`: its part is what the logits learn (section 3.2)
     patient = pairs[:-1] if isinstance(settings.match, str) else pairs
-    planned = Plan(settings.temperature, weights, pairs, patient)
+    widths = (teacher.hidden_size, student.hidden_size)
+    planned = Plan(settings.temperature, weights, pairs, patient, widths)
     if faults := [*_pair_faults(planned, *depths), *_shape_faults(planned, student, teacher)]:
         raise SettingsError(fault_list("student and teacher do not fit together", faults))
     return planned

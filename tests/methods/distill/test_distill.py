@@ -16,6 +16,7 @@ from bertslim.store.checkpoint import open_checkpoint
 from bertslim.train.examples import Examples, read_examples
 from bertslim.train.settings import TrainReport
 from bertslim.train.task import load_task
+from bertslim.train.teacher import LiveTeacher
 from tests.tiny import save_tiny_bert, tiny_tokenizer
 from tests.train.training import assert_equal, settings, weights
 
@@ -42,7 +43,8 @@ def taught(
     wishes = distill_settings(objective, 2.0, alpha, [], "skip", None)
     planned = plan(wishes, student.config, teacher.config)
     run = settings(**{"epochs": 4, "learning_rate": 1e-3, **changes})
-    return distill(student, teacher, planned, run, examples, examples)
+    live = LiveTeacher(teacher, planned.asked) if planned.needs_teacher else None
+    return distill(student, live, planned, run, examples, examples)
 
 
 @pytest.mark.parametrize("objective", ["logits", "pkd", "distilbert", "tinybert"])

@@ -1,0 +1,159 @@
+"""What a student is made of and taught with: both models, and the data as each of them reads it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bertslim.errors import DataError, SettingsError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from bertslim.commands.distilling import Job
+    from bertslim.methods.distill.cut import Cut
+    from bertslim.methods.distill.plan import Plan
+    from bertslim.model.configuration import SlimBertConfig
+    from bertslim.model.modeling import SlimBertPreTrainedModel
+    from bertslim.train.examples import Examples
+
+TEXTS = ("text-classification", "text-regression")
+"""Kinds of task in which a text is one row, whatever its tokens are."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Material:
+    """Models that fit together, and data."""
+
+    teacher: "SlimBertPreTrainedModel"
+    source: "SlimBertPreTrainedModel"
+    """What the student is cut out of, or the student itself."""
+    cut: "Cut | None"
+    planned: "Plan"
+    learnt: "Examples"
+    held_out: "Examples"
+    """Another part of the training data, to choose by."""
+    reported: "Examples"
+    read_by_teacher: "Dataset | None"
+    """The rows of `learnt` as the teacher reads them; None if it reads the same."""
+    reported_to_teacher: "Examples"
+
+
+def material_of(job: "Job") -> Material:
+    """Open the models, see whether they fit together, and read the data.
+
+    Raises:
+        SettingsError: If what is asked for cannot be made of these models.
+        DataError: If the teacher is for another task.
+    """
+    from bertslim.methods.distill.plan import plan
+    from bertslim.model.loading import load_for_task
+    from bertslim.train.examples import load_tokenizer, prepare, read_examples
+    from bertslim.train.precision import choose_device, placed
+    from bertslim.train.readers import read_split
+    from bertslim.train.splits import hold_out
+
+    device, kind, seed = choose_device(job.training.device), job.task.kind, job.training.seed
+    teacher = placed(_load_teacher(job), device)
+    data = read_split(job.task, "train")
+    labels = _labels(job, teacher, data)
+    source = placed(load_for_task(job.source, kind, labels, seed=seed), device)
+    cut, config = _cut(job, source)
+    planned = plan(job.distill, config, teacher.config)
+    tokenizer = load_tokenizer(job.source.path)
+    reported = read_examples(job.task, "validation", source, tokenizer)
+    learnt, held_out = (
+        prepare(rows, reported.task, source, tokenizer) for rows in hold_out(data, seed)
+    )
+    theirs = (None, reported)
+    if not _reads_alike(job, source, teacher):
+        theirs = _read_by_teacher(job, teacher, planned, learnt, reported)
+    return Material(teacher, source, cut, planned, learnt, held_out, reported, *theirs)
+
+
+def _load_teacher(job: "Job") -> "SlimBertPreTrainedModel":
+    from bertslim.model.loading import load_model, model_kind
+
+    teacher = load_model(job.teacher)
+    if (kind := model_kind(teacher)) != job.task.kind:
+        raise DataError(
+            f"--teacher {job.teacher.origin}: its head is for {kind or 'nothing'}, but task "
+            f"{job.task.name} is {job.task.kind}",
+            f"bertslim finetune MODEL --task {job.task.name}.toml makes a teacher",
+        )
+    return teacher
+
+
+def _labels(job: "Job", teacher: "SlimBertPreTrainedModel", data: "Dataset") -> tuple[str, ...]:
+    """Return the labels in the teacher's order, which becomes the student's."""
+    from bertslim.model.loading import nameless
+    from bertslim.train.examples import LABELLED, model_labels
+    from bertslim.train.readers import label_names
+
+    if job.task.kind not in LABELLED:
+        return ()
+    wanted, known = label_names(job.task, data), model_labels(teacher)
+    if nameless(known) and len(known) == len(wanted):
+        return wanted
+    if not set(wanted) <= set(known):
+        raise DataError(
+            f"--teacher {job.teacher.origin} knows the labels {', '.join(known)}, but task "
+            f"{job.task.name} has {', '.join(wanted)}",
+            "take the task that the teacher was trained on",
+        )
+    return known
+
+
+def _cut(job: "Job", source: "SlimBertPreTrainedModel") -> "tuple[Cut | None, SlimBertConfig]":
+    """Return what is cut, and the configuration of the student."""
+    from bertslim.methods.distill.cut import cut_config, cut_of
+
+    if job.distill.student is None:
+        return None, source.config
+    cut = cut_of(job.distill.student, source.config)
+    return cut, cut_config(source.config, cut)
+
+
+def _reads_alike(
+    job: "Job", source: "SlimBertPreTrainedModel", teacher: "SlimBertPreTrainedModel"
+) -> bool:
+    """Whether two models certainly read the same: their tokenizers are equal, file by file."""
+    types = {model.config.type_vocab_size > 1 for model in (source, teacher)}
+    files = {checkpoint.tokenizer_digest() for checkpoint in (job.source, job.teacher)}
+    return len(types) == len(files) == 1
+
+
+def _read_by_teacher(
+    job: "Job",
+    teacher: "SlimBertPreTrainedModel",
+    planned: "Plan",
+    learnt: "Examples",
+    reported: "Examples",
+) -> "tuple[Dataset | None, Examples]":
+    """Encode the data for the teacher as well.
+
+    Raises:
+        SettingsError: If token by token is compared, and the tokens differ.
+    """
+    from bertslim.train.examples import load_tokenizer, prepare
+
+    tokenizer = load_tokenizer(job.teacher.path)
+    theirs, shown = (
+        prepare(examples.data, examples.task, teacher, tokenizer) for examples in (learnt, reported)
+    )
+    same = _same_column(learnt.encoded, theirs.encoded, "input_ids")
+    if same and _same_column(learnt.encoded, theirs.encoded, "token_type_ids"):
+        return None, shown
+    if not same and (planned.compares_tokens or job.task.kind not in TEXTS):
+        raise SettingsError(
+            f"{job.source.origin} and --teacher {job.teacher.origin} read other tokens, and "
+            f"{'this objective' if planned.compares_tokens else job.task.kind} compares tokens",
+            "take a student with the teacher's tokenizer"
+            + (", or --objective logits or pkd" if job.task.kind in TEXTS else ""),
+        )
+    return theirs.encoded, shown
+
+
+def _same_column(a: "Dataset", b: "Dataset", name: str) -> bool:
+    if name not in a.column_names or name not in b.column_names:
+        return name not in a.column_names and name not in b.column_names
+    first, second = (data.with_format("arrow")[:][name] for data in (a, b))
+    return bool(first.equals(second))

@@ -1,0 +1,1 @@
+"""What a teacher answered, kept on disk: asked once, read in every epoch and by every run."""
