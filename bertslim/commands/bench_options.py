@@ -64,6 +64,15 @@ class Measuring:
     threads: Annotated[
         int, typer.Option("--threads", min=0, help="CPU threads; 0 takes one for each core.")
     ] = 0
+    cpus: Annotated[
+        str,
+        typer.Option(
+            "--cpus",
+            metavar="LIST",
+            help="Run on these CPUs alone, such as 0-3,8.",
+            show_default=False,
+        ),
+    ] = ""
     sm: Annotated[
         str,
         typer.Option(
@@ -140,11 +149,14 @@ class Files:
 
 def plan_from(cells: Cells, measuring: Measuring, files: Files) -> "Plan":
     """Read what is to be measured, and refuse what no engine has."""
+    from bertslim.runtime.affinity import cpu_list, keep_to
     from bertslim.runtime.engine import EngineSettings, check_names
     from bertslim.runtime.machine import available_cores
     from bertslim.runtime.plan import Plan
     from bertslim.runtime.timing import Budget
 
+    if measuring.cpus:
+        keep_to(cpu_list(measuring.cpus))
     plan = Plan(
         runtimes=_runtimes(cells.runtime),
         precisions=_words("--precision", cells.precision or DEFAULT_PRECISION),

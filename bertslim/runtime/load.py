@@ -1,9 +1,10 @@
 """What else keeps the processors busy when a comparison begins; times taken beside it are noise."""
 
-import os
 import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
+
+from bertslim.runtime.affinity import usable_cpus
 
 STAT = Path("/proc/stat")
 """Where Linux counts what each CPU spends its time on."""
@@ -25,13 +26,6 @@ def busy_cpus(seconds: float = SAMPLE_SECONDS) -> float | None:
     before = _text()
     time.sleep(seconds)
     return work_between(before, _text(), usable_cpus())
-
-
-def usable_cpus() -> tuple[int, ...]:
-    """Return the CPUs that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return tuple(sorted(os.sched_getaffinity(0)))
-    return tuple(range(os.cpu_count() or 1))
 
 
 def work_between(before: str, after: str, cpus: Collection[int]) -> float | None:

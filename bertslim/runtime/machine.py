@@ -8,7 +8,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from bertslim.runtime.load import busy_cpus, crowded, usable_cpus
+from bertslim.runtime.affinity import usable_cpus
+from bertslim.runtime.load import busy_cpus, crowded
 
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 """The CPU flags that decide which kernels a BERT runs on."""

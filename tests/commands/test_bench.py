@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bertslim.cli import main
+from bertslim.runtime.affinity import usable_cpus
 from tests.commands.shell import bash
 from tests.tiny import save_tiny_bert
 
@@ -188,11 +189,21 @@ def test_all_that_cannot_be_is_said_at_once(big: Path, capsys: pytest.CaptureFix
         (["x", "--precision", "fp8"], "--precision fp8 is unknown"),
         (["x", "--batch", "1,none,0"], "--batch none,0: not a positive number"),
         (["x", "--length", ","], "--length names nothing"),
+        (["x", "--cpus", "one"], "--cpus one is no list of CPUs"),
+        (["x", "--cpus", "99999"], "--cpus 99999: not among those that this process may run on"),
     ],
 )
 def test_usage_errors(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", *words]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_cpus_that_were_chosen_are_recorded(big: Path, tmp_path: Path) -> None:
+    words = f"bench {big} --cpus {max(usable_cpus())} --runtime onnxruntime --json"
+    done = bash(f"bertslim {words} {' '.join(QUICK)}", tmp_path)
+    found = json.loads(done.stdout)
+    assert found["machine"]["cpus"] == [max(usable_cpus())]
+    assert found["plan"]["engine"]["threads"] == 1
 
 
 def test_bf16_without_the_instructions_is_a_row_that_says_so(
