@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bertslim.commands.curriculum import PICTURE, draw_replacement
 from bertslim.commands.figures import figures
 from bertslim.commands.finetune import SECONDS_BETWEEN_SAVES
 from bertslim.commands.step import rank
@@ -50,6 +51,7 @@ def run(job: Job, directory: Path, resume: Path) -> dict[str, Any]:
     if rank() > 0:
         return {}
     save_model(successor, directory, tokenizer_from=job.checkpoint.path)
+    draw_replacement(report, job.task.metric, job.training.seed, directory / PICTURE)
     return {
         "theseus": asdict(report),
         "before": figures(predecessor, reported),

@@ -124,7 +124,7 @@ def theseus(
     """
     from bertslim.methods.theseus.settings import Theseus
 
-    wishes = Theseus(successor, **asdict(replacing))
+    wishes = Theseus("".join(successor.split()), **asdict(replacing))
     described = load_task(task)
     settings = train_settings(training, seed, device)
     settings = replace(settings, epochs=settings.epochs + wishes.finetune_epochs)
