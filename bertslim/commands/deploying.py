@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from bertslim.commands.forms import GPU_TARGETS
-from bertslim.errors import QualityError
+from bertslim.errors import CheckpointError, QualityError
 from bertslim.store.deployment import GRAPH, Deployment, Precision, Target, write_deployment
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from bertslim.runtime.agreement import Agreement
     from bertslim.runtime.engine import Engine
     from bertslim.runtime.kernels import Kernel
+    from bertslim.train.examples import Examples
+    from bertslim.train.prediction import Score
 
 LAYERS = "layers.txt"
 """The layers of the engine that TensorRT built, in its own words."""
@@ -48,6 +50,7 @@ def deploy(
     """Write a model's graph and its description into a directory.
 
     Raises:
+        CheckpointError: If the model itself computes what is not a finite number.
         QualityError: If the graph computes something else than the model.
         UnavailableError: If the target refuses the graph.
     """
@@ -59,7 +62,9 @@ def deploy(
     view = _view(graph, place, shape)
     agreement = _agreement(model, graph, place, shape)
     if not agreement.holds:
-        raise QualityError(f"the graph for {place.target} {agreement.fault}", _cure(place))
+        raise QualityError(
+            f"what {place.target} computes is wrong: {agreement.fault}", _cure(place)
+        )
     deployment = Deployment(
         target=cast("Target", place.target),
         precision=cast("Precision", place.precision),
@@ -108,6 +113,16 @@ def engine_for(model: "SlimBertPreTrainedModel", graph: bytes, place: Place) -> 
     if place.target in GPU_TARGETS:
         return build("onnxruntime", "fp32", source, settings)
     return build(place.target, place.precision, source, settings)
+
+
+def engine_score(engine: "Engine", examples: "Examples", **options: int) -> "Score":
+    """Score an engine, with the options of `score_run`, and close it."""
+    from bertslim.train.examples import score_run
+
+    try:
+        return score_run(engine.run, examples, **options)
+    finally:
+        engine.close()
 
 
 def fusion_lines(deployment: Deployment) -> list[str]:
@@ -178,12 +193,18 @@ def _agreement(
     model: "SlimBertPreTrainedModel", graph: bytes, place: Place, shape: tuple[int, int]
 ) -> "Agreement":
     from bertslim.model.running import run_model
-    from bertslim.runtime.agreement import compared, padded_batch
+    from bertslim.runtime.agreement import all_finite, compared, padded_batch
 
     batch = padded_batch(model.config, *shape, seed=0)
+    expected = run_model(model, batch)
+    if not all_finite(expected, batch):
+        raise CheckpointError(
+            "the model's own outputs are not finite numbers",
+            "its weights are damaged: bertslim evaluate shows how good it still is",
+        )
     engine = engine_for(model, graph, place)
     try:
-        return compared(place.precision, engine.run(batch), run_model(model, batch), batch)
+        return compared(place.precision, engine.run(batch), expected, batch)
     finally:
         engine.close()
 

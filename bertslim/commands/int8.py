@@ -1,6 +1,5 @@
 """How `quantize` comes to an int8 graph: trained, calibrated, spared, static or dynamic."""
 
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -8,17 +7,18 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from bertslim.commands.deploying import engine_for, fitting_shape
-from bertslim.commands.finetune import SECONDS_BETWEEN_SAVES
-from bertslim.commands.forms import GPU_TARGETS, form_for, usual_int8
-from bertslim.commands.quantize_job import Job, Material
+from bertslim.commands.deploying import engine_for, engine_score, fitting_shape
+from bertslim.commands.forms import GPU_TARGETS, form_for
+from bertslim.commands.int8_training import trained_in_int8
+from bertslim.commands.quantize_job import Job, Material, method_settings
 from bertslim.console import note, warn
 
 if TYPE_CHECKING:
-    from bertslim.methods.quantize.calibrate import Quantize
+    from bertslim.graph.form import Form
     from bertslim.model.modeling import SlimBertPreTrainedModel
     from bertslim.model.quantization import Quantization
-    from bertslim.train.settings import TrainSettings
+    from bertslim.runtime.engine import Engine
+    from bertslim.train.examples import Examples
 
 ROWS_FOR_SENSITIVITY = 64
 """Rows that each product is tried on alone."""
@@ -34,12 +34,20 @@ class Int8:
     quantization: "Quantization"
     dynamic: bool = False
     """Whether ranges are measured at run time; those of the quantization are not used then."""
+    islands: Mapping[str, str] = field(default_factory=dict)
+    """Modules that stay in fp32 in an fp16 graph, each with its reason."""
     details: Mapping[str, Any] = field(default_factory=dict)
     """For `deploy.json`."""
 
 
-def int8_made(job: Job, material: Material, resume: Path) -> Int8:
+def int8_made(job: Job, material: Material, islands: Mapping[str, str], resume: Path) -> Int8:
     """Find all that an int8 graph needs.
+
+    Args:
+        job: What is asked for.
+        material: What there is.
+        islands: Of an fp16 graph, the modules that stay in fp32, each with its reason.
+        resume: Where interrupted training is kept.
 
     Raises:
         QualityError: If the metric cannot be held within --max-drop.
@@ -48,25 +56,24 @@ def int8_made(job: Job, material: Material, resume: Path) -> Int8:
 
     if job.place.target not in GPU_TARGETS and (advice := int8_advice()):
         warn(advice)
-    model, trained = _trained(job, material, resume)
-    made = _calibrated(job, model, material)
-    if job.int8.max_drop is not None:
-        made = _spared(made, job, material)
+    model, training = trained_in_int8(job, material, resume)
+    made = replace(_calibrated(job, model, material), islands=islands)
     if job.place.target == "onnxruntime" and job.int8.ranges == "auto":
         made = _faster(made, job)
-    return replace(made, details={**trained, **made.details, **_described(made)})
+    if job.int8.max_drop is not None:
+        made = _spared(made, job, material)
+    return replace(made, details={**training, **made.details, **_described(made)})
 
 
-def method_settings(job: Job) -> "Quantize":
-    """Turn the options into the method's settings."""
-    from bertslim.methods.quantize.thresholds import Calibration
-
-    usual, products = usual_int8(job.place.target), job.int8.attention_products
-    return replace(
-        usual,
-        calibration=Calibration(job.calibration.calibration, job.calibration.percentile),
-        products=usual.products if products is None else products,
-        smooth=job.int8.smooth,
+def int8_form(made: Int8, job: Job) -> "Form":
+    """Return the form that the target runs best."""
+    return form_for(
+        job.place.target,
+        "int8",
+        made.quantization,
+        dynamic=made.dynamic,
+        islands=frozenset(made.islands),
+        scales=job.int8.scales,
     )
 
 
@@ -81,56 +88,7 @@ def _calibrated(job: Job, model: "SlimBertPreTrainedModel", material: Material) 
         return Int8(model, Quantization(dict.fromkeys(linear_layers(model), Range(-1, 1))), dynamic)
     quantization, report = quantize(model, method_settings(job), material.rows)
     seen = {"method": job.calibration.calibration, "examples": report.examples}
-    return Int8(model, quantization, dynamic, {"calibration": seen})
-
-
-def _trained(
-    job: Job, material: Material, resume: Path
-) -> tuple["SlimBertPreTrainedModel", dict[str, Any]]:
-    """Train with the rounding in place, the float model teaching, for --qat epochs."""
-    from bertslim.methods.quantize.calibrate import quantize
-    from bertslim.methods.quantize.qat import finetune_quantized
-    from bertslim.train.examples import Sample, load_tokenizer, read_tuning
-    from bertslim.train.resume import ResumeFolder
-
-    model = material.model
-    if not job.int8.qat or job.task is None or material.rows is None:
-        return model, {}
-    settings = method_settings(job)
-    everything = Sample(sys.maxsize, job.seed)
-    tokenizer = load_tokenizer(job.checkpoint.path)
-    learnt, held_out = read_tuning(job.task, model, tokenizer, everything)
-    quantization, _ = quantize(model, settings, material.rows)
-    trained, report = finetune_quantized(
-        model,
-        quantization,
-        settings.scheme,
-        learnt,
-        held_out,
-        _train_settings(job),
-        resume=ResumeFolder(resume, SECONDS_BETWEEN_SAVES),
-    )
-    return trained, {"training": asdict(report)}
-
-
-def _train_settings(job: Job) -> "TrainSettings":
-    """fp32: bf16 would blur the grid that is being learnt."""
-    from bertslim.train.settings import TrainSettings
-
-    return TrainSettings(
-        epochs=job.int8.qat,
-        batch_size=32,
-        accumulation=1,
-        learning_rate=job.int8.learning_rate,
-        weight_decay=0.01,
-        warmup=0.1,
-        clip=1.0,
-        dropout=0.0,
-        freeze_embeddings=False,
-        precision="fp32",
-        seed=job.seed,
-        device=job.device,
-    )
+    return Int8(model, quantization, dynamic, details={"calibration": seen})
 
 
 def _spared(made: Int8, job: Job, material: Material) -> Int8:
@@ -144,9 +102,9 @@ def _spared(made: Int8, job: Job, material: Material) -> Int8:
         return made
     few = rows.encoded.select(range(min(ROWS_FOR_SENSITIVITY, len(rows.encoded))))
     order = sensitivities(made.model, made.quantization, scheme, replace(rows, encoded=few))
-    baseline = selection_score(made.model, tuning).value
-    bound = Bound(lambda model: selection_score(model, tuning).value, baseline, job.int8.max_drop)
-    found, score = exceptions_for(made.model, made.quantization, scheme, order, bound)
+    baseline = selection_score(material.model, tuning).value
+    bound = Bound(partial(_tuning_score, made, job, tuning), baseline, job.int8.max_drop)
+    found, score = exceptions_for(made.model, made.quantization, order, bound)
     for path, reason in found.exceptions.items():
         note(f"{path} stays in float: {reason}")
     slice_ = {"rows": len(tuning.data), "float": baseline, "int8": score}
@@ -155,17 +113,19 @@ def _spared(made: Int8, job: Job, material: Material) -> Int8:
     return replace(made, quantization=found, details=details)
 
 
+def _tuning_score(made: Int8, job: Job, tuning: "Examples", quantization: "Quantization") -> float:
+    """Score the engine that a quantization makes here: a simulation's numbers are not all of it."""
+    engine = _engine(replace(made, quantization=quantization), job)
+    return engine_score(engine, tuning, resamples=0).value
+
+
 def _faster(made: Int8, job: Job) -> Int8:
     """Measure static against dynamic ranges on this machine, and take what is faster."""
-    from bertslim.graph.emit import emit
     from bertslim.runtime.agreement import full_batch
     from bertslim.runtime.timing import Budget, time_rounds
 
-    engines = {}
-    for name in ("static", "dynamic"):
-        form = form_for("onnxruntime", "int8", made.quantization, dynamic=name == "dynamic")
-        graph = emit(made.model, form).SerializeToString()
-        engines[name] = engine_for(made.model, graph, job.place)
+    kinds = {"static": False, "dynamic": True}
+    engines = {name: _engine(replace(made, dynamic=kind), job) for name, kind in kinds.items()}
     batch = full_batch(made.model.config, *fitting_shape(made.model), seed=0)
     runs = {name: partial(engine.run, batch) for name, engine in engines.items()}
     times = time_rounds(runs, Budget(SECONDS_PER_FORM, warm_up=2, least_rounds=5))
@@ -176,7 +136,14 @@ def _faster(made: Int8, job: Job) -> Int8:
     said = ", ".join(f"{name} {found} ms" for name, found in milliseconds.items())
     note(f"{fastest} ranges are faster on this machine: {said}")
     details = {**made.details, "milliseconds": milliseconds}
-    return replace(made, dynamic=fastest == "dynamic", details=details)
+    return replace(made, dynamic=kinds[fastest], details=details)
+
+
+def _engine(made: Int8, job: Job) -> "Engine":
+    from bertslim.graph.emit import emit
+
+    graph = emit(made.model, int8_form(made, job)).SerializeToString()
+    return engine_for(made.model, graph, job.place)
 
 
 def _described(made: Int8) -> dict[str, Any]:
@@ -189,5 +156,6 @@ def _described(made: Int8) -> dict[str, Any]:
         "products": {path: asdict(found) for path, found in q.products.items()},
         "smoothed": {path: max(s) / min(s) for path, s in q.smoothing.items()},
         "exceptions": dict(q.exceptions),
+        "islands": dict(made.islands),
         "embedding": "int8" if q.embedding else "float",
     }

@@ -1,15 +1,17 @@
 """What `quantize` is asked for, and what it works from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bertslim.commands.deploying import Place
+from bertslim.commands.forms import usual_int8
 from bertslim.commands.options import Device
 from bertslim.commands.quantize_options import CalibrationOptions, Int8Options
 from bertslim.store.checkpoint import Checkpoint
 from bertslim.train.task import Task
 
 if TYPE_CHECKING:
+    from bertslim.methods.quantize.calibrate import Quantize
     from bertslim.methods.quantize.observe import Rows
     from bertslim.model.modeling import SlimBertPreTrainedModel
     from bertslim.train.examples import Examples
@@ -63,3 +65,16 @@ def material_for(job: Job, model: "SlimBertPreTrainedModel") -> Material:
         texts = read_texts(job.calibration.text, model, tokenizer, sample)
         rows = Rows(texts, ROWS_AT_ONCE)
     return Material(model, rows, tuning, reported)
+
+
+def method_settings(job: Job) -> "Quantize":
+    """Turn the options into the method's settings."""
+    from bertslim.methods.quantize.thresholds import Calibration
+
+    usual, products = usual_int8(job.place.target), job.int8.attention_products
+    return replace(
+        usual,
+        calibration=Calibration(job.calibration.calibration, job.calibration.percentile),
+        products=usual.products if products is None else products,
+        smooth=job.int8.smooth,
+    )

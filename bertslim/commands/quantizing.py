@@ -10,11 +10,12 @@ from bertslim.commands.deploying import (
     deploy,
     deployment_report,
     engine_for,
+    engine_score,
     fusion_lines,
     refuse_missing,
 )
 from bertslim.commands.forms import GPU_TARGETS, form_for
-from bertslim.commands.int8 import int8_made
+from bertslim.commands.int8 import int8_form, int8_made
 from bertslim.commands.quantize_job import Job, Material, material_for
 from bertslim.console import note
 from bertslim.errors import UnavailableError, fault_list
@@ -82,16 +83,8 @@ def _brain(job: Job, material: Material, _: Path) -> Made:
 def _int8(job: Job, material: Material, resume: Path) -> Made:
     """int8: calibrated, perhaps trained, perhaps with exceptions."""
     islands = _islands(job, material) if job.place.target in GPU_TARGETS else {}
-    made = int8_made(job, material, resume)
-    form = form_for(
-        job.place.target,
-        "int8",
-        made.quantization,
-        dynamic=made.dynamic,
-        islands=frozenset(islands),
-        scales=job.int8.scales,
-    )
-    return Made(made.model, form, {**made.details, "islands": islands})
+    made = int8_made(job, material, islands, resume)
+    return Made(made.model, int8_form(made, job), made.details)
 
 
 MAKERS: Mapping[str, Callable[[Job, Material, Path], Made]] = {
@@ -136,15 +129,9 @@ def _score_of_model(model: "SlimBertPreTrainedModel", material: Material) -> "Sc
 def _score_of_graph(
     model: "SlimBertPreTrainedModel", graph: bytes, place: Place, material: Material
 ) -> "Score | None":
-    from bertslim.train.examples import score_run
-
     if material.reported is None:
         return None
-    engine = engine_for(model, graph, place)
-    try:
-        return score_run(engine.run, material.reported)
-    finally:
-        engine.close()
+    return engine_score(engine_for(model, graph, place), material.reported)
 
 
 def _kind(job: Job) -> str:

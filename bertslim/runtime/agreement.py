@@ -91,6 +91,11 @@ def largest_difference(outputs: Outputs, reference: Outputs, batch: Batch) -> fl
     return float(np.max(found))
 
 
+def all_finite(outputs: Outputs, batch: Batch) -> bool:
+    """Whether all that counts of some outputs is finite numbers."""
+    return all(np.isfinite(_counted(n, values, batch)).all() for n, values in outputs.items())
+
+
 def allowed_difference(precision: str, reference: Outputs) -> float:
     """Largest difference that still counts as the same model."""
     largest = (np.abs(r).max(initial=1.0, where=np.isfinite(r)) for r in reference.values())

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import onnx
 import pytest
+from transformers import BertForSequenceClassification
 
 from bertslim.cli import main
 from bertslim.runtime.tensorrt.flavours import load_flavour
 from tests.commands.shell import bash
 from tests.runtime.tensorrt.worlds import builds
-from tests.tiny import record_of, save_tiny_bert
+from tests.tiny import record_of, save_tiny_bert, tiny_tokenizer
 
 FILES = {
     "config.json",
@@ -221,6 +222,25 @@ def test_a_target_that_the_machine_lacks_is_refused_before_the_work(
     assert message in capsys.readouterr().err
     assert main(["fuse", str(named), "--target", *target, "-o", str(tmp_path / "out")]) in (2, 6)
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command", [["fuse"], ["quantize", "--precision", "int8", "--text", "ONE"]]
+)
+def test_a_model_that_breaks_down_is_told_from_a_graph_that_does(
+    named: Path, command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged = BertForSequenceClassification.from_pretrained(named)
+    damaged.bert.encoder.layer[1].output.LayerNorm.weight.data.fill_(3e38)
+    damaged.save_pretrained(tmp_path / "damaged")
+    tiny_tokenizer().save_pretrained(tmp_path / "damaged")
+    text = tmp_path / "one.txt"
+    text.write_text("good\n")
+    words = [str(text) if word == "ONE" else word for word in command]
+    output = ["--target", "openvino", "-o", str(tmp_path / "out")]
+    assert main([words[0], str(tmp_path / "damaged"), *words[1:], *output]) == 1
+    assert "the model's own outputs are not finite numbers" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_one_short_text_is_enough(named: Path, tmp_path: Path) -> None:

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 from bertslim.console import track
 from bertslim.errors import QualityError
-from bertslim.methods.quantize.grid import Scheme
 from bertslim.methods.quantize.sensitivity import Sensitivity
-from bertslim.methods.quantize.simulate import simulated
 from bertslim.methods.quantize.units import excepting
 from bertslim.model.modeling import SlimBertPreTrainedModel
 from bertslim.model.quantization import Quantization
@@ -19,12 +17,12 @@ class Bound:
     """How good int8 has to be.
 
     Attributes:
-        score: The metric of a model on a tuning slice; higher is better.
+        score: The metric on a tuning slice of what a quantization makes; higher is better.
         baseline: Of the float model.
         max_drop: How far it may fall.
     """
 
-    score: Callable[[SlimBertPreTrainedModel], float]
+    score: Callable[[Quantization], float]
     baseline: float
     max_drop: float
 
@@ -32,7 +30,6 @@ class Bound:
 def exceptions_for(
     model: SlimBertPreTrainedModel,
     quantization: Quantization,
-    scheme: Scheme,
     order: Sequence[Sensitivity],
     bound: Bound,
 ) -> tuple[Quantization, float]:
@@ -44,7 +41,6 @@ def exceptions_for(
     Args:
         model: It is left as it is.
         quantization: All that may be int8.
-        scheme: Of activations.
         order: The units, the most sensitive first.
         bound: What has to hold.
 
@@ -54,7 +50,7 @@ def exceptions_for(
     Raises:
         QualityError: If the bound is missed even with all units in float.
     """
-    trial = _Trial(model, quantization, scheme, bound, {})
+    trial = _Trial(model, quantization, bound, {})
     paths = [sensitivity.path for sensitivity in order]
     count = 0
     if not trial.passes([]):
@@ -76,7 +72,6 @@ class _Trial:
 
     model: SlimBertPreTrainedModel
     quantization: Quantization
-    scheme: Scheme
     bound: Bound
     known: dict[frozenset[str], float]
 
@@ -84,8 +79,7 @@ class _Trial:
         key = frozenset(exceptions)
         if key not in self.known:
             left = excepting(self.model, self.quantization, dict.fromkeys(key, ""))
-            with simulated(self.model, left, self.scheme):
-                self.known[key] = self.bound.score(self.model)
+            self.known[key] = self.bound.score(left)
         return self.known[key]
 
     def drop(self, exceptions: Sequence[str]) -> float:

@@ -36,9 +36,11 @@ def calibrated(model: SlimBertPreTrainedModel) -> Quantization:
     return quantize(model, settings, rows())[0]
 
 
-def costing(costs: Mapping[str, float]) -> Callable[[SlimBertPreTrainedModel], float]:
+def costing(
+    model: SlimBertPreTrainedModel, costs: Mapping[str, float]
+) -> Callable[[Quantization], float]:
     """A metric that falls by a fixed amount for each of these units that is in int8."""
-    return lambda model: 0.9 - sum(costs.get(path, 0) for path in in_int8(model))
+    return lambda left: 0.9 - sum(costs.get(path, 0) for path in units(model, left))
 
 
 def searched(
@@ -49,8 +51,8 @@ def searched(
     found = calibrated(model)
     others = [path for path in units(model, found) if path not in first]
     order = [Sensitivity(path, 0.5 / (n + 1)) for n, path in enumerate([*first, *others])]
-    bound = Bound(costing(costs), baseline=0.9, max_drop=max_drop)
-    return exceptions_for(model, found, "symmetric", order, bound)
+    bound = Bound(costing(model, costs), baseline=0.9, max_drop=max_drop)
+    return exceptions_for(model, found, order, bound)
 
 
 def test_units_are_products_attentions_and_the_table() -> None:
@@ -140,13 +142,13 @@ def test_no_set_of_exceptions_is_scored_twice() -> None:
     model = tagger()
     seen: list[frozenset[str]] = []
 
-    def score(scored: SlimBertPreTrainedModel) -> float:
-        seen.append(frozenset(in_int8(scored)))
+    def score(left: Quantization) -> float:
+        seen.append(frozenset(units(model, left)))
         return 0.9 - 0.02 * (QUERY in seen[-1]) - 0.02 * (OUTPUT in seen[-1])
 
     found = calibrated(model)
     order = [Sensitivity(path, 1.0) for path in units(model, found)]
-    exceptions_for(model, found, "symmetric", order, Bound(score, 0.9, 0.0))
+    exceptions_for(model, found, order, Bound(score, 0.9, 0.0))
     assert len(seen) == len(set(seen))
     # bisection over 15 units, and one more trial for each exception that it found
     assert len(seen) <= 1 + 4 + 15
