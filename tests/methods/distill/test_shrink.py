@@ -17,7 +17,7 @@ from bertslim.model.loading import load_model
 from bertslim.model.modeling import SlimBertPreTrainedModel
 from bertslim.model.surgery import keep_layers, remove_ffn_units, remove_heads
 from bertslim.store.checkpoint import open_checkpoint
-from tests.methods.prune_heads.test_prune import rows
+from tests.methods.prune_heads.worlds import rows
 from tests.model.zoo import FAMILIES, save_stock
 from tests.tiny import save_tiny_bert
 
