@@ -185,4 +185,5 @@ def distill(
 
 def _suffix(student: str | None) -> str:
     """Return what the default output's name says of the student."""
-    return "-".join(["distilled", *(student or "").replace("=", "").split(",")]).rstrip("-")
+    shape = (student or "").replace("=", "").replace(" ", "")
+    return "-".join(["distilled", *filter(None, shape.split(","))])
