@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from bertslim.commands.distill_material import TEXTS
 from bertslim.commands.finetune import lasting, train_settings
 from bertslim.commands.options import (
     DeviceOption,
@@ -16,9 +17,10 @@ from bertslim.commands.options import (
     command,
 )
 from bertslim.commands.step import Step, read_source, run_step
-from bertslim.errors import SettingsError
+from bertslim.errors import SettingsError, fault_list
 from bertslim.store.checkpoint import open_checkpoint
-from bertslim.train.task import load_task, task_digest
+from bertslim.store.digest import file_digest
+from bertslim.train.task import Task, load_task, task_digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,17 @@ class TeachingOptions:
             help="The teacher's layers that the student's are compared with.",
         ),
     ] = "skip"
+    unlabelled: Annotated[
+        Path | None,
+        typer.Option(
+            "--unlabelled",
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="More texts to ask the teacher about; with it labels are not learnt from.",
+            show_default=False,
+        ),
+    ] = None
     cache: Annotated[
         Path | None,
         typer.Option(
@@ -139,11 +152,7 @@ def distill(
     from bertslim.methods.distill.settings import distill_settings
 
     described = load_task(task)
-    if described.kind == "masked-lm":
-        raise SettingsError(
-            f"task {described.name} is masked-lm, and distill needs a task with an answer",
-            "bertslim finetune trains masked language models",
-        )
+    _refuse_what_cannot_be(described, teaching)
     wishes = distill_settings(
         teaching.objective,
         teaching.temperature,
@@ -152,18 +161,20 @@ def distill(
         teaching.match,
         student,
     )
-    if teaching.cache and teaching.no_cache:
-        raise SettingsError("--cache and --no-cache exclude each other", "leave one of them out")
     settings = train_settings(training, seed, device)
     checkpoint = open_checkpoint(read_source(model))
     taught_by = open_checkpoint(teacher)
+    texts = {"unlabelled": teaching.unlabelled} if teaching.unlabelled else {}
     wanted = Step(
         command="distill",
         settings={**asdict(wishes), **lasting(settings)},
         inputs={"model": checkpoint, "teacher": taught_by},
         suffix=_suffix(student),
-        data={"task": task_digest(described, ("train", "validation"))},
-        data_sources={"task": str(task)},
+        data={
+            "task": task_digest(described, ("train", "validation")),
+            **{role: file_digest(path) for role, path in texts.items()},
+        },
+        data_sources={"task": str(task), **{role: str(path) for role, path in texts.items()}},
     )
 
     def work(directory: Path, resume: Path) -> dict[str, Any]:
@@ -175,6 +186,7 @@ def distill(
             described,
             wishes,
             settings,
+            unlabelled=teaching.unlabelled,
             cache=teaching.cache,
             live=teaching.no_cache,
         )
@@ -183,6 +195,19 @@ def distill(
     run_step(context, wanted, step, work, restart=training.restart)
 
 
+def _refuse_what_cannot_be(task: Task, teaching: TeachingOptions) -> None:
+    faults = []
+    if task.kind == "masked-lm":
+        faults.append(f"task {task.name} is masked-lm, and distill needs a task with an answer")
+    if teaching.unlabelled and task.kind not in TEXTS:
+        faults.append(f"--unlabelled is for tasks on whole texts; {task.name} is {task.kind}")
+    if teaching.cache and teaching.no_cache:
+        faults.append("--cache and --no-cache exclude each other")
+    if faults:
+        raise SettingsError(fault_list("these options do not go together", faults))
+
+
 def _suffix(student: str | None) -> str:
     """Return what the default output's name says of the student."""
-    return "-".join(["distilled", *(student or "").replace("=", "").split(",")]).rstrip("-")
+    shape = (student or "").replace("=", "").replace(" ", "")
+    return "-".join(["distilled", *filter(None, shape.split(","))])

@@ -58,10 +58,13 @@ def material_of(job: "Job") -> Material:
     source = placed(load_for_task(job.source, kind, labels, seed=seed), device)
     cut, config = _cut(job, source)
     planned = plan(job.distill, config, teacher.config)
+    _check_unlabelled(job, planned)
     tokenizer = load_tokenizer(job.source.path)
     reported = read_examples(job.task, "validation", source, tokenizer)
+    to_learn, to_choose = hold_out(data, seed)
     learnt, held_out = (
-        prepare(rows, reported.task, source, tokenizer) for rows in hold_out(data, seed)
+        prepare(rows, reported.task, source, tokenizer)
+        for rows in (_with_unlabelled(job, to_learn), to_choose)
     )
     theirs = (None, reported)
     if not _reads_alike(job, source, teacher):
@@ -110,6 +113,27 @@ def _cut(job: "Job", source: "SlimBertPreTrainedModel") -> "tuple[Cut | None, Sl
         return None, source.config
     cut = cut_of(job.distill.student, source.config)
     return cut, cut_config(source.config, cut)
+
+
+def _check_unlabelled(job: "Job", planned: "Plan") -> None:
+    if job.unlabelled is not None and "task" in planned.weights:
+        raise SettingsError(
+            f"--unlabelled {job.unlabelled} has no labels, and this objective learns from some",
+            "give --alpha 1: all is learnt from the teacher",
+        )
+
+
+def _with_unlabelled(job: "Job", rows: "Dataset") -> "Dataset":
+    """Return the rows, or their texts and those of the unlabelled file."""
+    from datasets import concatenate_datasets
+
+    from bertslim.train.readers import read_unlabelled
+
+    if job.unlabelled is None:
+        return rows
+    pool = read_unlabelled(job.task, [job.unlabelled])
+    texts = pool.column_names
+    return concatenate_datasets([rows.select_columns(texts), pool])
 
 
 def _reads_alike(

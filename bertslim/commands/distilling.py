@@ -34,6 +34,8 @@ class Job:
     task: Task
     distill: "Distill"
     training: TrainSettings
+    unlabelled: Path | None
+    """More texts, which the teacher alone says something about."""
     cache: Path | None
     """Where the teacher's answers are kept for other runs."""
     live: bool

@@ -181,6 +181,19 @@ def test_tokens_have_to_be_the_same_where_they_are_compared(
     assert f"read other tokens, and {kind} compares tokens" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("cache", ["--no-cache", "--cache=kept"])
+def test_the_teacher_is_asked_about_texts_without_labels(place: Path, cache: str) -> None:
+    (place / "more.txt").write_text("".join(f"the {word} plot was it .\n" for word in WORDS[5:25]))
+    more = ("--unlabelled", "more.txt", "--alpha", "1", cache, "--epochs", "2", "-o", "out")
+    assert distill("tiny", *more, "--student", "layers=1") == 0
+    record = record_of(place / "out")
+    assert record["request"]["data"].keys() == {"task", "unlabelled"}
+    assert record["sources"]["unlabelled"] == "more.txt"
+    # 96 rows, of which 24 are held out, and 20 more texts
+    assert record["report"]["training"]["examples"] == 2 * (96 - 24 + 20)
+    assert losses(place / "out")[0].keys() == {"soft", "gradient norm"}
+
+
 def test_a_student_is_cut_out_of_the_input(place: Path, capfd: Printed) -> None:
     words = ["--student", "layers=1,hidden=16,heads=4,ffn=24", "--objective", "tinybert"]
     assert distill("tiny", *words, "--epochs", "1") == 0
@@ -227,6 +240,8 @@ def test_objectives_are_recorded_with_the_weights_that_they_have(place: Path) ->
         (["--teacher", "named"], 1, ["--teacher named", "no, yes", "0, 1"]),
         (["--teacher", "foreign", "--objective", "tinybert"], 2, ["foreign read other tokens"]),
         (["--cache", "x", "--no-cache"], 2, ["--cache and --no-cache"]),
+        (["--unlabelled", "small.toml"], 2, ["--unlabelled small.toml", "has no labels"]),
+        (["--unlabelled", "a", "--task", "small.toml"], 2, ["small is masked-lm", "whole texts"]),
         (["--teacher", "typo"], 1, ["typo"]),
         (["--task", "small.toml"], 2, ["masked-lm"]),
         (["-o", "named/x", "--teacher", "named"], 2, ["overlap"]),
@@ -240,6 +255,7 @@ def test_bad_input_is_explained(
     foreign = save_tiny_bert(place / "foreign") / "tokenizer.json"
     foreign.write_text(foreign.read_text().replace('"good"', '"gut"'))
     lines_task(place, "a film\n" * 50)
+    (place / "a").touch()
     before = sorted(place.rglob("*"))
     assert distill("tiny", *words) == code
     out, err = capfd.readouterr()
