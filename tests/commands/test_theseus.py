@@ -16,6 +16,7 @@ from bertslim.cli import main
 from bertslim.methods.theseus.schedule import Schedule
 from bertslim.model.loading import load_model
 from bertslim.store.checkpoint import open_checkpoint
+from tests.commands.shell import bash
 from tests.model.zoo import run, same
 from tests.runtime.tensorrt.worlds import builds
 from tests.tiny import record_of, save_tiny_bert, write_sentence_task
@@ -150,6 +151,14 @@ def test_what_cannot_be_asked_for_is_told_before_the_model_is_looked_at(
         "--rate",
         "--full-at",
     ]
+
+
+def test_flags_are_checked_before_torch_is_loaded(made: Path) -> None:
+    words = "theseus nowhere --task data/task.toml --successor layers=2/3"
+    done = bash(f"python -X importtime -m bertslim {words}", made)
+    assert done.returncode == 2
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert imported & {"torch", "transformers", "datasets", "matplotlib"} == set()
 
 
 def test_what_the_model_and_the_run_do_not_allow_is_told_at_once(

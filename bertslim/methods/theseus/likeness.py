@@ -27,7 +27,7 @@ def like_heads_together(model: SlimBertPreTrainedModel, groups: int) -> dict[int
             prefix = attention_prefix(model, number)
             parts = (tensors[f"{prefix}{part}.weight"] for part in ("key", "value"))
             alike = sum(likeness(by_kv_head(part, layer)) for part in parts)
-            orders[number] = grouped(torch.as_tensor(alike), groups)
+            orders[number] = grouped(torch.as_tensor(alike).cpu(), groups)
     return orders
 
 

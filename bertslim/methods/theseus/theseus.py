@@ -5,6 +5,7 @@ successor, which learn from the loss of the task alone: they are good when they 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,6 +22,7 @@ from bertslim.train.examples import Examples, selection_score
 from bertslim.train.loop import fit
 from bertslim.train.objectives import labels_objective, teacher_objective
 from bertslim.train.resume import ResumeFolder
+from bertslim.train.session import BeforeStep
 from bertslim.train.settings import TrainReport, TrainSettings
 from bertslim.train.teacher import LiveTeacher
 
@@ -74,12 +76,6 @@ def theseus(
     successor = successor_of(model, settings, learnt)
     mixture = Mixture(model, successor)
     late = _freeze(successor.model, settings.unfreeze, table=train.freeze_embeddings)
-
-    def before_step(step: int) -> None:
-        mixture.replaced = schedule.drawn(step, len(successor.replaces), train.seed).tolist()
-        for parameter in late:
-            parameter.requires_grad_(step >= schedule.steps)
-
     masking, alpha = learnt.masking, settings.distill
     mixture, training = fit(
         mixture,
@@ -89,7 +85,7 @@ def theseus(
         teacher=LiveTeacher(model) if alpha else None,
         evaluate=lambda trained: selection_score(trained.successor, held_out),
         prepare=partial(mask_tokens, masking=masking) if masking else None,
-        before_step=before_step,
+        before_step=_curriculum(mixture, schedule, late, train.seed),
         resume=resume,
     )
     successor.model.requires_grad_(True).train(model.training)
@@ -141,6 +137,19 @@ def _freeze(model: SlimBertPreTrainedModel, unfreeze: bool, *, table: bool) -> l
     for parameter in late:
         parameter.requires_grad_(True)
     return late
+
+
+def _curriculum(
+    mixture: Mixture, schedule: Schedule, late: Sequence[nn.Parameter], seed: int
+) -> BeforeStep:
+    """Draw the modules of each step, and let learn later what learns later."""
+
+    def before_step(step: int) -> None:
+        mixture.replaced = schedule.drawn(step, len(mixture.groups), seed).tolist()
+        for parameter in late:
+            parameter.requires_grad_(step >= schedule.steps)
+
+    return before_step
 
 
 def _report(
