@@ -30,7 +30,7 @@ def draw_replacement(report: "TheseusReport", metric: str, seed: int, file: Path
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    from bertslim.runtime.picture.style import STYLE
+    from bertslim.picture.style import STYLE
 
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 6.6), layout="constrained")
@@ -54,7 +54,7 @@ def running_share(report: "TheseusReport", seed: int) -> tuple[list[float], list
 
 
 def _draw_rate(panel: "Axes", report: "TheseusReport", seed: int) -> None:
-    from bertslim.runtime.picture.style import COLOURS, GREY
+    from bertslim.picture.style import COLOURS, GREY
 
     steps = np.arange(report.training.steps)
     panel.step(*running_share(report, seed), where="mid", color=GREY, lw=0.9, label="drawn")
@@ -65,7 +65,7 @@ def _draw_rate(panel: "Axes", report: "TheseusReport", seed: int) -> None:
 
 
 def _draw_losses(panel: "Axes", report: "TheseusReport") -> None:
-    from bertslim.runtime.picture.style import COLOURS
+    from bertslim.picture.style import COLOURS
     from bertslim.train.stepping import GRADIENT_NORM
 
     losses = report.training.losses
@@ -79,7 +79,7 @@ def _draw_losses(panel: "Axes", report: "TheseusReport") -> None:
 
 
 def _draw_metric(panel: "Axes", report: "TheseusReport", metric: str) -> None:
-    from bertslim.runtime.picture.style import COLOURS, PAPER
+    from bertslim.picture.style import COLOURS, PAPER
 
     ends, training = _ends(report), report.training
     panel.plot(ends, training.metrics, marker="o", color=COLOURS[2], markerfacecolor=PAPER)
@@ -91,7 +91,7 @@ def _draw_metric(panel: "Axes", report: "TheseusReport", metric: str) -> None:
 
 def _mark_phases(panel: "Axes", report: "TheseusReport") -> None:
     """Draw a line where the successor is alone from."""
-    from bertslim.runtime.picture.style import GREY
+    from bertslim.picture.style import GREY
 
     panel.grid()
     panel.set_xlim(0, 1.02 * report.training.steps)
