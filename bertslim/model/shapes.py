@@ -55,12 +55,36 @@ def flops(config: SlimBertConfig, length: int) -> int:
         config: The model; `architectures` tells its head.
         length: Tokens in the sequence.
     """
-    hidden, head, widths = config.hidden_size, _head(config), layer_widths(config)
-    last = 1 if head == SEQUENCES else length
-    layers = sum(_layer_products(hidden, w, length, length) for w in widths[:-1])
-    layers += sum(_layer_products(hidden, w, last, length) for w in widths[-1:])
+    hidden = config.hidden_size
     projection = config.embedding_size * hidden if config.embedding_size != hidden else 0
-    return 2 * (layers + length * projection + _head_products(config, head, length))
+    around = length * projection + _head_products(config, _head(config), length)
+    return encoder_flops(config, length) + 2 * around
+
+
+def encoder_flops(config: SlimBertConfig, length: int) -> int:
+    """Count those of the layers alone, without embeddings and head."""
+    layers = zip(layer_widths(config), targets_of_layers(config, length), strict=True)
+    return sum(attention_flops(config, w, t, length) + ffn_flops(config, w, t) for w, t in layers)
+
+
+def targets_of_layers(config: SlimBertConfig, length: int) -> tuple[int, ...]:
+    """Return per layer how many of `length` tokens it goes on with."""
+    count = config.num_hidden_layers
+    last = 1 if _head(config) == SEQUENCES else length
+    return tuple(length if number < count - 1 else last for number in range(count))
+
+
+def attention_flops(config: SlimBertConfig, widths: LayerWidths, targets: int, length: int) -> int:
+    """Count those of an attention of such widths, in which `targets` of `length` tokens look."""
+    hidden = config.hidden_size
+    inner, shared = widths.heads * widths.head_dim, widths.kv_heads * widths.head_dim
+    projections = 2 * hidden * (targets * inner + length * shared)
+    return 2 * (projections + 2 * targets * length * inner)
+
+
+def ffn_flops(config: SlimBertConfig, widths: LayerWidths, targets: int) -> int:
+    """Count those of a feed-forward part of such a width, for `targets` tokens."""
+    return 2 * 2 * targets * config.hidden_size * widths.intermediate_size
 
 
 def _head(model: SlimBertPreTrainedModel | SlimBertConfig) -> str:
@@ -84,14 +108,6 @@ def _layer_parameters(hidden: int, widths: LayerWidths) -> int:
     attention = _linear(hidden, inner) + 2 * _linear(hidden, shared) + _linear(inner, hidden)
     ffn = _linear(hidden, widths.intermediate_size) + _linear(widths.intermediate_size, hidden)
     return attention + ffn + 2 * 2 * hidden
-
-
-def _layer_products(hidden: int, widths: LayerWidths, targets: int, length: int) -> int:
-    """Multiply-adds of a layer that goes on with `targets` of `length` tokens."""
-    inner, shared = widths.heads * widths.head_dim, widths.kv_heads * widths.head_dim
-    projections = 2 * hidden * (targets * inner + length * shared)
-    attention = 2 * targets * length * inner
-    return projections + attention + 2 * targets * hidden * widths.intermediate_size
 
 
 def _head_parameters(config: SlimBertConfig, head: str) -> int:
