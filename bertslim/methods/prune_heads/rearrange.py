@@ -41,8 +41,3 @@ def rearranged(gradients: Tensor, kept: Tensor) -> tuple[Tensor, int]:
         kept[leaving], kept[returning] = False, True
         with_removed += f[:, leaving] - f[:, returning]
         swaps += 1
-
-
-def rise(gradients: Tensor, kept: Tensor) -> float:
-    """Return what is minimised: || sum_{i removed} g_i ||^2."""
-    return float(gradients[:, ~kept].double().sum(dim=1).square().sum())

@@ -6,7 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from bertslim.methods.prune_heads.rearrange import rearranged, rise
+from bertslim.methods.prune_heads.rearrange import rearranged
+
+
+def rise(gradients: Tensor, kept: Tensor) -> float:
+    """|| sum of removed gradients ||^2."""
+    return float(gradients[:, ~kept].double().sum(dim=1).square().sum())
 
 
 def best_by_the_book(gradients: Tensor, count: int) -> float:

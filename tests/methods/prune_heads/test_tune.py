@@ -57,7 +57,7 @@ def test_a_twin_takes_over(model: SlimBertPreTrainedModel, form: Form, kind: str
     # the ridge, which keeps weights from running away, leaves a little
     assert (logits(slim) - logits(model)).abs().max() < 0.1 * before
     found = next(r for r in residuals if (r.layer, r.kind) == (0, kind))
-    assert found.after < 0.01 * found.before
+    assert found.after < 0.05 * found.before
     assert found.ridge == 1e-4
 
 
