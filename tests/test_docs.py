@@ -85,4 +85,4 @@ def test_the_version_is_the_same_everywhere() -> None:
 
 def test_every_folder_of_the_package_has_tests() -> None:
     folders = {p.name for p in (ROOT / "bertslim").iterdir() if (p / "__init__.py").exists()}
-    assert {f for f in folders if not list((ROOT / "tests" / f).glob("test_*.py"))} == set()
+    assert {f for f in folders if not list((ROOT / "tests" / f).rglob("test_*.py"))} == set()

@@ -1,6 +1,6 @@
 """`bertslim prune-heads`."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,7 +14,7 @@ from bertslim.commands.options import (
     TaskFile,
     command,
 )
-from bertslim.commands.step import Step, read_source, run_step
+from bertslim.commands.step import Step, rank, read_source, run_step
 from bertslim.errors import SettingsError
 from bertslim.store.checkpoint import open_checkpoint
 from bertslim.train.task import load_task, task_digest
@@ -149,6 +149,8 @@ def prune_heads(
     def work(directory: Path, resume: Path) -> dict[str, Any]:
         from bertslim.commands.pruning import Job, run
 
+        if rank() > 0:
+            return {}
         job = Job(checkpoint, described, removal, scoring, curve, seed, device)
         return run(job, directory, resume)
 
@@ -157,14 +159,11 @@ def prune_heads(
 
 def _settings(removal: RemovalOptions, scoring: ScoringOptions) -> dict[str, Any]:
     """Keep the options that play a part: the same result has the same request."""
-    return {
-        "remove": removal.remove,
-        "max_drop": removal.max_drop,
-        "keep_at_least": removal.keep_at_least,
-        "order": removal.order,
-        "score": scoring.score,
-        "examples": scoring.examples,
-    }
+    chosen = {**asdict(removal), **asdict(scoring)}
+    del chosen["batch_size"]
+    if removal.remove is None and removal.max_drop is None:
+        del chosen["order"]
+    return {name: value for name, value in chosen.items() if value is not None}
 
 
 def _suffix(removal: RemovalOptions) -> str:

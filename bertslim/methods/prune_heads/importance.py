@@ -48,8 +48,9 @@ def head_importance(
             for total, context, gradient in zip(totals, contexts, gradients, strict=True):
                 # what each token gives to dL(x) / dxi_h: (batch, targets, heads)
                 moves = _per_head(context.detach() * gradient, len(total))
-                by_example = moves.sum(dim=1) if evidence.score == "example" else moves.abs().sum(1)
-                total += by_example.abs().sum(dim=0)
+                if evidence.score == "example":
+                    moves = moves.sum(dim=1, keepdim=True)
+                total += moves.abs().sum(dim=(0, 1))
     _check(totals, len(evidence.data))
     return [total.cpu() / len(evidence.data) for total in totals]
 
