@@ -76,10 +76,15 @@ def flops(config: SlimBertConfig, length: int) -> int:
         config: The model; `architectures` tells its head.
         length: Tokens in the sequence.
     """
-    hidden, head = config.hidden_size, _head(config)
-    layers = sum(layer_products(config, layer_shapes(config), length))
+    hidden = config.hidden_size
     projection = config.embedding_size * hidden if config.embedding_size != hidden else 0
-    return 2 * (layers + length * projection + _head_products(config, head, length))
+    around = length * projection + _head_products(config, _head(config), length)
+    return encoder_flops(config, length) + 2 * around
+
+
+def encoder_flops(config: SlimBertConfig, length: int) -> int:
+    """Count those of the layers alone, without embeddings and head."""
+    return sum(layer_flops(config, layer_shapes(config), length))
 
 
 def layer_shapes(config: SlimBertConfig) -> tuple[LayerShape[int], ...]:
@@ -99,19 +104,40 @@ def layer_parameters(shape: LayerShape[Count]) -> Count:
     return attention + ffn + 2 * 2 * hidden
 
 
-def layer_products(
+def layer_flops(
     config: SlimBertConfig, shapes: Sequence[LayerShape[Count]], length: int
 ) -> list[Count]:
-    """Count each layer's multiply-adds for one sequence; linear in each number of a shape.
+    """Count what each layer computes for one sequence; linear in each number of a shape.
 
     Args:
         config: Tells the head; a classifier's last layer goes on with the first token alone.
         shapes: Of the layers.
         length: Tokens in the sequence.
     """
+    targets = targets_of_layers(config, length)
+    return [
+        attention_flops(shape, n, length) + ffn_flops(shape, n)
+        for shape, n in zip(shapes, targets, strict=True)
+    ]
+
+
+def targets_of_layers(config: SlimBertConfig, length: int) -> tuple[int, ...]:
+    """Return per layer how many of `length` tokens it goes on with."""
+    count = config.num_hidden_layers
     last = 1 if _head(config) == SEQUENCES else length
-    targets = [length] * (len(shapes) - 1) + [last]
-    return [_products(shape, n, length) for shape, n in zip(shapes, targets, strict=False)]
+    return tuple(length if number < count - 1 else last for number in range(count))
+
+
+def attention_flops(shape: LayerShape[Count], targets: int, length: int) -> Count:
+    """Count those of an attention in which `targets` of `length` tokens look."""
+    inner, shared = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+    projections = 2 * shape.hidden * (targets * inner + length * shared)
+    return 2 * (projections + 2 * targets * length * inner)
+
+
+def ffn_flops(shape: LayerShape[Count], targets: int) -> Count:
+    """Count those of a feed-forward part, for `targets` tokens."""
+    return 4 * targets * shape.hidden * shape.units
 
 
 def _head(model: SlimBertPreTrainedModel | SlimBertConfig) -> str:
@@ -128,14 +154,6 @@ def _embedding_parameters(config: SlimBertConfig) -> int:
     rows = config.vocab_size + config.max_position_embeddings + config.type_vocab_size
     width, hidden = config.embedding_size, config.hidden_size
     return rows * width + 2 * width + (_linear(width, hidden) if width != hidden else 0)
-
-
-def _products(shape: LayerShape[Count], targets: int, length: int) -> Count:
-    """Multiply-adds of a layer that goes on with `targets` of `length` tokens."""
-    inner, shared = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
-    projections = 2 * shape.hidden * (targets * inner + length * shared)
-    attention = 2 * targets * length * inner
-    return projections + attention + 2 * targets * shape.hidden * shape.units
 
 
 def _head_parameters(config: SlimBertConfig, head: str) -> int:

@@ -45,7 +45,10 @@ class Held:
 
 
 def most_within(
-    metric: Callable[[int], float], stops: Sequence[int], bound: Bound
+    metric: Callable[[int], float],
+    stops: Sequence[int],
+    bound: Bound,
+    one: str = "the least important head",
 ) -> tuple[int, Held]:
     """Find the greatest number of heads without which the metric falls by no more than it may.
 
@@ -56,6 +59,7 @@ def most_within(
         metric: By number of removed heads.
         stops: Numbers of heads to try, ascending; the first is 0.
         bound: How far the metric may fall.
+        one: What the first to go is called.
 
     Returns:
         The number of heads, at least 1; and what was measured.
@@ -77,7 +81,7 @@ def most_within(
     most = last + bisect_left(between, True, key=lambda count: not holds(count))
     if most == 0:
         raise QualityError(
-            f"already without the least important head the metric is {tried[1]:.4f} on the tuning "
+            f"already without {one} the metric is {tried[1]:.4f} on the tuning "
             f"slice, more than {bound.max_drop:g} below {tried[0]:.4f}",
             "raise --max-drop, or retrain after --remove",
         )

@@ -12,8 +12,8 @@ from bertslim.model.shapes import (
     LENGTH,
     Count,
     LayerShape,
+    layer_flops,
     layer_parameters,
-    layer_products,
     layer_shapes,
 )
 from bertslim.model.surgery import kv_heads_left
@@ -42,7 +42,7 @@ def full_size(of: Measure, config: SlimBertConfig) -> int:
 def _costs(of: Measure, config: SlimBertConfig, shapes: Sequence[LayerShape[Count]]) -> list[Count]:
     if of == "parameters":
         return [layer_parameters(shape) for shape in shapes]
-    return layer_products(config, shapes, LENGTH)
+    return layer_flops(config, shapes, LENGTH)
 
 
 def _shapes_left(config: SlimBertConfig, kept: PerKind) -> list[LayerShape[int]]:

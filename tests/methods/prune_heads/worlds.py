@@ -1,6 +1,6 @@
 """Tiny models and rows to prune by."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -45,9 +45,13 @@ def silence(model: SlimBertPreTrainedModel, layer: int, head: int) -> None:
         model.encoder.layers[layer].attention.output.weight[:, 8 * head : 8 * head + 8] = 0
 
 
-def masked_words(folder: Path) -> tuple[SlimBertPreTrainedModel, Examples]:
+CHUNKS = ("a the film was good", "it is very", "bob", WITHOUT_A_WORD, "end")
+
+
+def masked_words(
+    folder: Path, chunks: Sequence[str] = CHUNKS
+) -> tuple[SlimBertPreTrainedModel, Examples]:
     """A masked language model and chunks of text, one without any word that can be masked."""
-    chunks = ["a the film was good", "it is very", "bob", WITHOUT_A_WORD, "end"]
     task = lines_task(folder, "\n".join(chunks) + "\n")
     model = load_model(open_checkpoint(save_tiny_bert(folder / "m", "masked-lm")))
     return model, read_examples(task, "train", model, tiny_tokenizer())
