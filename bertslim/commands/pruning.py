@@ -14,7 +14,7 @@ from bertslim.store.journal import Findings, opened_journal
 from bertslim.train.task import Task
 
 if TYPE_CHECKING:
-    from bertslim.commands.prune_heads import RemovalOptions, ScoringOptions
+    from bertslim.commands.pruning_options import Wishes
     from bertslim.methods.prune_heads.curve import Curve
     from bertslim.methods.prune_heads.evidence import Evidence
     from bertslim.methods.prune_heads.prune import HeadReport
@@ -31,16 +31,9 @@ class Job:
 
     checkpoint: Checkpoint
     task: Task
-    removal: "RemovalOptions"
-    scoring: "ScoringOptions"
-    curve: bool
+    wishes: "Wishes"
     seed: int
     device: Device
-
-    @property
-    def removes(self) -> bool:
-        """Whether any head goes."""
-        return self.removal.remove is not None or self.removal.max_drop is not None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,14 +55,19 @@ def run(job: Job, directory: Path, resume: Path) -> dict[str, Any]:
     Raises:
         QualityError: If not even one head can go within --max-drop.
     """
+    model = opened(job)
+    _refuse_what_cannot_go(job, model)
+    material = read_material(job, model, choosing=job.wishes.removal.max_drop is not None)
+    with opened_journal(resume) as findings:
+        return _run(job, material, directory, findings)
+
+
+def opened(job: Job) -> "SlimBertPreTrainedModel":
+    """Load the model to where it is worked on."""
     from bertslim.model.loading import load_model
     from bertslim.train.precision import choose_device, placed
 
-    model = placed(load_model(job.checkpoint), choose_device(job.device))
-    _refuse_what_cannot_go(job, model)
-    material = _material(job, model)
-    with opened_journal(resume) as findings:
-        return _run(job, material, directory, findings)
+    return placed(load_model(job.checkpoint), choose_device(job.device))
 
 
 def _run(job: Job, material: Material, directory: Path, findings: Findings) -> dict[str, Any]:
@@ -77,15 +75,17 @@ def _run(job: Job, material: Material, directory: Path, findings: Findings) -> d
     from bertslim.train.examples import score_model
 
     pruned, report = _pruned(job, material, findings)
+    residuals = _tuned(job, material, pruned)
     whole = score_model(material.model, material.reported)
-    curve = _curve(job, material, whole, findings) if job.curve else None
+    curve = _curve(job, material, whole, findings) if job.wishes.curve else None
     save_model(pruned, directory, tokenizer_from=job.checkpoint.path)
     _draw(directory, report, curve)
     before = scored_figures(material.model, whole)
-    after = figures(pruned, material.reported) if job.removes else before
+    after = figures(pruned, material.reported) if job.wishes.removes else before
     _say(report, before, after)
     return {
         "heads": asdict(report),
+        "residuals": residuals,
         "before": before,
         "after": after,
         "curve": asdict(curve) if curve else None,
@@ -96,25 +96,25 @@ def _refuse_what_cannot_go(job: Job, model: "SlimBertPreTrainedModel") -> None:
     """Find out whether the layers have so many heads before data is read."""
     from bertslim.methods.prune_heads.amount import heads_to_remove, most_removable
 
-    least = job.removal.keep_at_least
-    if job.removal.remove is not None:
-        heads_to_remove(model.config, job.removal.remove, least)
+    least = job.wishes.removal.keep_at_least
+    if job.wishes.removal.remove is not None:
+        heads_to_remove(model.config, job.wishes.removal.remove, least)
     else:
         most_removable(model.config, least)
 
 
-def _material(job: Job, model: "SlimBertPreTrainedModel") -> Material:
-    """Read the data: training rows, what is held out of them if it is needed, and the reported."""
+def read_material(job: Job, model: "SlimBertPreTrainedModel", *, choosing: bool) -> Material:
+    """Read the data: training rows, what is held out of them to choose by, and the reported."""
     from bertslim.methods.prune_heads.evidence import evidence_from
     from bertslim.train.examples import Sample, load_tokenizer, read_examples, read_tuning
 
     tokenizer, tuning = load_tokenizer(job.checkpoint.path), None
-    sample = Sample(job.scoring.examples, job.seed)
-    if job.removal.max_drop is None:
-        scored = read_examples(job.task, "train", model, tokenizer, sample)
-    else:
+    sample = Sample(job.wishes.scoring.examples, job.seed)
+    if choosing:
         scored, tuning = read_tuning(job.task, model, tokenizer, sample)
-    evidence = evidence_from(scored, job.scoring.score, job.scoring.batch_size)
+    else:
+        scored = read_examples(job.task, "train", model, tokenizer, sample)
+    evidence = evidence_from(scored, job.wishes.scoring.score, job.wishes.scoring.batch_size)
     reported = read_examples(job.task, "validation", model, tokenizer)
     return Material(model, evidence, tuning, reported)
 
@@ -126,7 +126,7 @@ def _pruned(
     from bertslim.methods.prune_heads.drop import Bound
     from bertslim.methods.prune_heads.prune import PruneHeads, prune_heads, scored_heads
 
-    model, evidence, removal = material.model, material.evidence, job.removal
+    model, evidence, removal = material.model, material.evidence, job.wishes.removal
     if removal.remove is not None:
         settings = PruneHeads(removal.remove, removal.keep_at_least, removal.order)
     elif removal.max_drop is not None and material.tuning is not None:
@@ -137,10 +137,20 @@ def _pruned(
     return prune_heads(model, settings, evidence, findings)
 
 
+def _tuned(job: Job, material: Material, pruned: "SlimBertPreTrainedModel") -> list[dict[str, Any]]:
+    """Set anew what is left, if that was asked for; return what it made good, part by part."""
+    from bertslim.methods.prune_heads.tune import tune
+
+    form = job.wishes.budget.form
+    if form == "none":
+        return []
+    return [asdict(part) for part in tune(pruned, material.model, material.evidence, form)]
+
+
 def _curve(job: Job, material: Material, whole: "Score", findings: Findings) -> "Curve":
     from bertslim.methods.prune_heads.curve import HeadCurve, head_curve
 
-    settings = HeadCurve(job.removal.keep_at_least, job.seed)
+    settings = HeadCurve(job.wishes.removal.keep_at_least, job.seed)
     model, evidence, reported = material.model, material.evidence, material.reported
     return head_curve(model, settings, evidence, reported, whole, findings)
 

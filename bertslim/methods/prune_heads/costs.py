@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.isotonic import IsotonicRegression
 
 from bertslim.methods.prune_heads.parts import Kind, Part, parts_of, units_in
 from bertslim.model.configuration import SlimBertConfig
@@ -82,8 +83,8 @@ def measured_costs(
 ) -> Costs:
     """Draw straight lines between some measured widths.
 
-    A narrower part never counts more than a wider one, whatever noise says, and one without any
-    unit costs nothing.
+    A wider part never counts less than a narrower one: what noise says against that is evened out
+    (isotonic regression). One without any unit costs nothing.
 
     Args:
         config: The model.
@@ -92,7 +93,7 @@ def measured_costs(
     tables = {}
     for part in parts_of(config):
         widths, times = points[part]
-        rising = np.maximum.accumulate(np.maximum(times, 0.0))
+        rising = IsotonicRegression(y_min=0.0).fit_transform(widths, times)
         table = np.interp(np.arange(units_in(config, part) + 1), widths, rising)
         table[0] = 0.0
         tables[part] = table
