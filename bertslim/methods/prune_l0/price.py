@@ -4,6 +4,8 @@ Both take each gate's probability to be open and the number of steps taken, and 
 that is added to the task's loss.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -12,14 +14,14 @@ from bertslim.methods.prune_l0.settings import Target
 from bertslim.methods.prune_l0.sparsity import expected_sparsity
 from bertslim.model.configuration import SlimBertConfig
 
-RISE = 0.5
-"""Part of the steps in which the target rises from 0 to what is wanted."""
+RISE = 0.7
+"""Part of the steps in which the target rises from 0 to what is wanted: gates can follow."""
 
-MULTIPLIERS_REACH = 20.0
-"""How far the multipliers can get: their rate is this, divided by the number of steps.
+PRESSURE = 5.0
+"""The multipliers' rate is this, times the target, divided by the root of the number of steps.
 
 AdamW moves them by about their rate at every step, whatever the gradient. With few steps gates
-need strong pressure to arrive; with many, the same pressure would carry them too far.
+need strong pressure to arrive in time; with many, the same pressure would carry them too far.
 """
 
 
@@ -51,7 +53,7 @@ class Constraint(nn.Module):
         super().__init__()
         self.target, self.config = target, config
         self.rising = max(1, round(RISE * steps))
-        self.rate = MULTIPLIERS_REACH / steps
+        self.rate = PRESSURE * target.sparsity / math.sqrt(steps)
         self.multipliers = nn.Parameter(torch.zeros(2))
 
     def forward(self, opened: PerKind, steps: Tensor) -> Tensor:

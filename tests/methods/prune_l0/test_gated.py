@@ -149,16 +149,16 @@ def test_gates_stay_within_the_limit(classified: World) -> None:
 def test_rates_are_the_groups_own(classified: World) -> None:
     model, _ = classified
     wanted, training = asked(train="all"), settings(learning_rate=1e-3, weight_decay=0.2)
-    groups = optimizer(gated_model(model, wanted, steps=40), wanted, training).param_groups
+    groups = optimizer(gated_model(model, wanted, steps=100), wanted, training).param_groups
     told = [(g["initial_lr"], g["weight_decay"], g["maximize"], g["flag"]) for g in groups]
     assert told == [
         (1e-3, 0.2, False, "--learning-rate"),
         (1e-3, 0.0, False, "--learning-rate"),
         (0.3, 0.0, False, "--gate-learning-rate"),
-        (0.5, 0.0, True, "--gate-learning-rate"),
+        (0.25, 0.0, True, "--gate-learning-rate"),
     ]
     frozen = asked(penalty=1.0, target=None)
-    groups = optimizer(gated_model(model, frozen, steps=40), frozen, training).param_groups
+    groups = optimizer(gated_model(model, frozen, steps=100), frozen, training).param_groups
     assert [(g["initial_lr"], g["flag"]) for g in groups] == [(0.3, "--gate-learning-rate")]
 
 
