@@ -118,9 +118,9 @@ def _announce(rows: Dataset, missing: Sequence[int], layout: Layout, folder: Pat
     size = sum(column.size(n) * bytes_ for n in lengths for column, bytes_ in columns)
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
-    text = f"the teacher's answers to {len(missing):,} rows take {size / 1e6:,.1f} MB in {folder}"
+    text = f"the teacher's answers to {len(missing):,} rows take {size / 1e6:,.2f} MB in {folder}"
     if size > free:
-        raise TrainingError(f"{text}, where {free / 1e6:,.1f} MB are free", ROOM)
+        raise TrainingError(f"{text}, where {free / 1e6:,.2f} MB are free", ROOM)
     note(text)
 
 
