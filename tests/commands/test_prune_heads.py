@@ -173,7 +173,7 @@ def interrupted_curve(place: Path) -> Path:
     while not any(b"reported" in p.read_bytes() for p in place.glob(f".out.*/resume/{JOURNAL}")):
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, ""), err
     return next(place.glob(".out.*.partial"))

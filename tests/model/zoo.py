@@ -86,6 +86,6 @@ def run(model: torch.nn.Module, **inputs: Any) -> SlimBertOutput:
     return outputs
 
 
-def same(a: Tensor, b: Tensor, tolerance: float = 1e-6) -> bool:
+def same(a: Tensor, b: Tensor, tolerance: float = 1e-5) -> bool:
     """Whether two tensors have one shape and agree to the tolerance, absolutely."""
     return a.shape == b.shape and bool((a - b).abs().max() <= tolerance)
