@@ -21,6 +21,7 @@ from bertslim.model.modeling import (
     SlimBertPreTrainedModel,
 )
 from bertslim.model.running import run_model
+from bertslim.model.surgery import keep_hidden
 
 FULL = LayerWidths(heads=4, kv_heads=4, head_dim=8, intermediate_size=48, window=None)
 WIDTHS = {
@@ -116,6 +117,15 @@ def test_every_head_of_every_family(family: str, head: type[SlimBertPreTrainedMo
 @pytest.mark.parametrize("widths", WIDTHS)
 def test_every_width(widths: str) -> None:
     assert_same_everywhere(random_model(widths=WIDTHS[widths]))
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_hidden_state_narrower_than_its_heads(
+    family: str, head: type[SlimBertPreTrainedModel]
+) -> None:
+    model = random_model(head, WIDTHS["uneven"], **FAMILIES[family])
+    assert_same_everywhere(keep_hidden(model, range(3, 24)))
 
 
 def test_batch_and_length_are_free() -> None:
