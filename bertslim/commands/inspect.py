@@ -3,7 +3,7 @@
 import json
 import textwrap
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from bertslim.model.configuration import SlimBertConfig
 
 FFN_BAR = 24
-"""Characters of the widest layer's bar."""
+"""Characters of the bar of a layer with all its units."""
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """What a model had before anything was cut."""
+
+    heads: int
+    units: int
+    hidden_size: int
 
 
 def register(app: typer.Typer) -> None:
@@ -76,7 +85,7 @@ def describe(checkpoint: Checkpoint, lengths: list[int]) -> dict[str, Any]:
         "hidden_size": config.hidden_size,
         "vocab_size": config.vocab_size,
         "positions": config.max_position_embeddings - config.position_offset,
-        "full_heads": _full_heads(config),
+        "full": asdict(_full(config)),
         "layers": [asdict(widths) for widths in layer_widths(config)],
         "parameters": {
             "embedding": counts.embedding,
@@ -111,20 +120,26 @@ def picture(found: Mapping[str, Any]) -> Iterator[str]:
     for length, count in found["flops"].items():
         yield f"FLOPs        {count / 1e9:.2f} G for {length} tokens"
     yield f"weights      {found['bytes'] / 1e6:.1f} MB"
-    yield f"positions    {found['positions']}; hidden size {found['hidden_size']}"
+    yield f"positions    {found['positions']}; hidden size {_hidden(found)}"
     yield from _graph_lines(found["graph"])
     for number, step in enumerate(found["lineage"]):
         yield _folded("made by" if number == 0 else "then", _line(step))
 
 
+def _hidden(found: Mapping[str, Any]) -> str:
+    """Name the hidden size, and what it was where that was more."""
+    size, full = found["hidden_size"], found["full"]["hidden_size"]
+    return str(size) if size == full else f"{size} of {full}"
+
+
 def _layers(found: Mapping[str, Any]) -> Iterator[str]:
-    heads = max(found["full_heads"], *(layer["heads"] for layer in found["layers"]), 1)
-    widest = max((layer["intermediate_size"] for layer in found["layers"]), default=1) or 1
+    heads, widest = found["full"]["heads"] or 1, found["full"]["units"] or 1
     yield f"layer  {'heads':<{heads + 8}} FFN"
     for number, layer in enumerate(found["layers"]):
         there, ffn = layer["heads"], layer["intermediate_size"]
         row = f"{'■' * there}{'·' * (heads - there)} {there:>2}/{heads:<2}"
-        bar = f"{'■' * round(FFN_BAR * ffn / widest):<{FFN_BAR}} {ffn:>5}"
+        filled = round(FFN_BAR * ffn / widest)
+        bar = f"{'■' * filled}{'·' * (FFN_BAR - filled)} {ffn:>5}/{widest}"
         yield f"{number:>5}  {row:<{heads + 8}} {bar}{_extras(layer)}".rstrip()
 
 
@@ -156,12 +171,18 @@ def _extras(layer: Mapping[str, Any]) -> str:
     return shared + (f"  window {layer['window']}" if layer["window"] else "")
 
 
-def _full_heads(config: "SlimBertConfig") -> int:
-    """Heads per layer of a model of this hidden size from which none was removed."""
+def _full(config: "SlimBertConfig") -> Full:
+    """Return what the stock model had that this one was made from, or this one if that is more."""
     from bertslim.model.configuration import layer_widths
+    from bertslim.model.stock import read_as
 
-    sizes = [widths.head_dim for widths in layer_widths(config)]
-    return int(config.hidden_size // sizes[0]) if sizes else 0
+    both = (config, read_as(config))
+    widths = [layer for one in both for layer in layer_widths(one)]
+    return Full(
+        heads=max((layer.heads for layer in widths), default=0),
+        units=max((layer.intermediate_size for layer in widths), default=0),
+        hidden_size=max(one.hidden_size for one in both),
+    )
 
 
 def _ancestor(step: Mapping[str, Any]) -> dict[str, Any]:

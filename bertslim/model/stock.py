@@ -98,6 +98,19 @@ def _without_pruned_heads(config: SlimBertConfig, pruned: Mapping[str, Any]) -> 
     return with_widths(config, widths) if pruned else config
 
 
+def read_as(config: SlimBertConfig) -> SlimBertConfig:
+    """Return the configuration of the stock model that this one was made from, heads included.
+
+    A model that was written as a stock one in between starts anew there; one that never was has
+    itself to compare with.
+    """
+    if not config.stock:
+        return config
+    family = FAMILIES[config.family]
+    head = head_of(config.stock, family) or ENCODER
+    return read_settings(config.stock, stock_config(config.stock, family), family, head)
+
+
 def stock_settings(config: SlimBertConfig, head: str) -> dict[str, Any]:
     """Translate back; a setting that we do not know stays what it was when it was read."""
     family = FAMILIES[config.family]

@@ -18,12 +18,7 @@ from bertslim.model.stock import BASE
 def stock_reasons(config: SlimBertConfig) -> list[str]:
     """Why the family's own classes cannot express a model; an empty list if they can."""
     widths = layer_widths(config)
-    reasons = [
-        f"layer {number} has {layer.heads} heads of {layer.head_dim}, which do not fill the "
-        f"hidden size of {config.hidden_size}"
-        for number, layer in enumerate(widths)
-        if layer.heads * layer.head_dim != config.hidden_size
-    ]
+    reasons = _head_reasons(config)
     reasons += [
         f"layer {number} shares {layer.kv_heads} key/value heads among {layer.heads} heads"
         for number, layer in enumerate(widths)
@@ -32,6 +27,18 @@ def stock_reasons(config: SlimBertConfig) -> list[str]:
     if len({layer.intermediate_size for layer in widths}) > 1:
         reasons.append("FFN widths differ between layers")
     return reasons + _window_reasons(widths) + _family_reasons(config)
+
+
+def _head_reasons(config: SlimBertConfig) -> list[str]:
+    """Where heads leave some of the hidden size, or ask for more than there is."""
+    reasons, size = [], config.hidden_size
+    for number, layer in enumerate(layer_widths(config)):
+        wide = layer.heads * layer.head_dim
+        if wide != size:
+            how = "do not fill" if wide < size else "are wider than"
+            there = f"{layer.heads} heads of {layer.head_dim}"
+            reasons.append(f"layer {number} has {there}, which {how} the hidden size of {size}")
+    return reasons
 
 
 def _window_reasons(widths: tuple[LayerWidths, ...]) -> list[str]:
@@ -67,7 +74,8 @@ def _family_reasons(config: SlimBertConfig) -> list[str]:
 def zero_padded_twin(model: SlimBertPreTrainedModel) -> SlimBertPreTrainedModel:
     """Make a model with the same outputs that stock classes can express.
 
-    Missing heads and FFN units come back as zeros, shared keys and values are repeated.
+    Missing heads and FFN units come back as zeros, shared keys and values are repeated. Channels of
+    the hidden state cannot come back: a LayerNorm would count their zeros.
 
     Raises:
         CheckpointError: If something cannot be expressed even so, such as a window.
@@ -79,9 +87,7 @@ def zero_padded_twin(model: SlimBertPreTrainedModel) -> SlimBertPreTrainedModel:
     width = max((layer.intermediate_size for layer in widths), default=0)
     full = [replace(w, heads=heads, kv_heads=heads, intermediate_size=width) for w in widths]
     twin_config = with_widths(config, full)
-    reasons = stock_reasons(twin_config)
-    if any(layer.heads > heads for layer in widths):
-        reasons.append(f"a layer has more than {heads} heads")
+    reasons = _narrowness(config) + _window_reasons(widths) + _family_reasons(config)
     if reasons:
         raise CheckpointError(
             fault_list(f"{config.family} cannot express this model", reasons),
@@ -92,6 +98,18 @@ def zero_padded_twin(model: SlimBertPreTrainedModel) -> SlimBertPreTrainedModel:
     for number, layer in enumerate(widths):
         tensors |= _padded(tensors, f"{prefix}layers.{number}.", layer, full[number])
     return rebuilt(model, twin_config, tensors)
+
+
+def _narrowness(config: SlimBertConfig) -> list[str]:
+    """Why a hidden state that lost channels fits no number of heads, whatever is padded."""
+    size, head, widths = config.hidden_size, config.head_dim, layer_widths(config)
+    most = max((layer.heads for layer in widths), default=0)
+    padding = "and a LayerNorm cannot be padded"
+    if widths and size % head:
+        return [f"the hidden size of {size} is no multiple of the heads' {head}, {padding}"]
+    if most * head > size:
+        return [f"{most} heads of {head} are wider than the hidden size of {size}, {padding}"]
+    return []
 
 
 def _padded(

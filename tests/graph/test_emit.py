@@ -19,6 +19,7 @@ from bertslim.model.modeling import (
     SlimBertPreTrainedModel,
 )
 from bertslim.model.running import run_model
+from bertslim.model.surgery import keep_hidden
 from bertslim.runtime.engine import EngineSettings
 from bertslim.runtime.onnxruntime_ import open_session, session_options
 from bertslim.runtime.openvino_ import only_core
@@ -116,6 +117,15 @@ def test_every_head_of_every_family(family: str, head: type[SlimBertPreTrainedMo
 @pytest.mark.parametrize("widths", WIDTHS)
 def test_every_width(widths: str) -> None:
     assert_same_everywhere(random_model(widths=WIDTHS[widths]))
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_hidden_state_narrower_than_its_heads(
+    family: str, head: type[SlimBertPreTrainedModel]
+) -> None:
+    model = random_model(head, WIDTHS["uneven"], **FAMILIES[family])
+    assert_same_everywhere(keep_hidden(model, range(3, 24)))
 
 
 def test_batch_and_length_are_free() -> None:

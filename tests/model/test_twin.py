@@ -9,7 +9,7 @@ from bertslim.errors import CheckpointError
 from bertslim.model.configuration import SlimBertConfig, layer_widths, with_widths
 from bertslim.model.loading import load_model, save_model, stock_reasons, zero_padded_twin
 from bertslim.model.modeling import SlimBertForSequenceClassification
-from bertslim.model.surgery import keep_layers, remove_ffn_units, remove_heads
+from bertslim.model.surgery import keep_hidden, keep_layers, remove_ffn_units, remove_heads
 from tests.model.test_surgery import shared
 from tests.model.zoo import FAMILIES, batch, run, same, save_stock, uneven
 
@@ -89,3 +89,42 @@ def test_evenly_cut_models_are_stock(family: str, tmp_path: Path) -> None:
     assert theirs.config.num_hidden_layers == 1
     with torch.no_grad():
         assert same(theirs(**batch(family)).logits, cut(**batch(family)).logits, 1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_narrower_model_is_stock_where_its_heads_fill_it(family: str, tmp_path: Path) -> None:
+    model = load_model(save_stock(tmp_path / "in", family, "text-classification"))
+    cut = keep_hidden(remove_heads(model, {0: (1,), 1: (2,)}), range(24))
+    assert stock_reasons(cut.config) == []
+    expected = run(cut, **batch(family)).logits
+    for made, name in ((cut, "cut"), (zero_padded_twin(remove_heads(cut, {0: (1,)})), "twin")):
+        save_model(made, tmp_path / name, tokenizer_from=None)
+        theirs = AutoModelForSequenceClassification.from_pretrained(tmp_path / name)
+        assert type(theirs).__name__ == f"{family}ForSequenceClassification"
+    theirs = AutoModelForSequenceClassification.from_pretrained(tmp_path / "cut")
+    assert same(run(theirs, **batch(family)).logits, expected, 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("channels", "reason", "twin_reason"),
+    [
+        (
+            24,
+            "layer 0 has 4 heads of 8, which are wider than the hidden size of 24",
+            "4 heads of 8",
+        ),
+        (20, "layer 0 has 4 heads of 8, which are wider than the hidden size of 20", "no multiple"),
+    ],
+)
+def test_a_narrower_model_that_its_heads_do_not_fit_is_explained(
+    channels: int, reason: str, twin_reason: str, tmp_path: Path
+) -> None:
+    model = load_model(save_stock(tmp_path / "in", "Bert", "text-classification"))
+    cut = keep_hidden(model, range(channels))
+    assert stock_reasons(cut.config)[0] == reason
+    with pytest.raises(CheckpointError, match=f"{twin_reason}.*LayerNorm cannot be padded"):
+        zero_padded_twin(cut)
+    save_model(cut, tmp_path / "out", tokenizer_from=None)
+    theirs = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
+    assert type(theirs).__name__ == "SlimBertForSequenceClassification"
+    assert same(run(theirs, **batch()).logits, run(cut, **batch()).logits, 1e-5)
