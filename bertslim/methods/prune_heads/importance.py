@@ -1,6 +1,6 @@
 """How much the loss moves when a head is silenced (Michel, Levy and Neubig 2019)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -8,9 +8,8 @@ from torch import Tensor, nn
 
 from bertslim.errors import BertslimError
 from bertslim.methods.prune_heads.evidence import Evidence
+from bertslim.methods.prune_heads.passes import frozen, labelled_batches
 from bertslim.model.modeling import Gates, SlimBertPreTrainedModel
-from bertslim.train.batching import collate, items_per_row
-from bertslim.train.prediction import row_batches
 
 
 def head_importance(
@@ -39,8 +38,8 @@ def head_importance(
     # xi_h: (heads,), 1 where the head is there
     gates = [mask.to(device, torch.float32).requires_grad_() for mask in kept]
     totals = [torch.zeros(len(mask), dtype=torch.float64, device=device) for mask in kept]
-    with _frozen(model), _contexts_of(model) as contexts:
-        for inputs, items in _batches(model, evidence):
+    with frozen(model), _contexts_of(model) as contexts:
+        for inputs, items in labelled_batches(model, evidence, "scoring heads"):
             contexts.clear()
             # the loss is a mean, and each example's own loss is differentiated
             loss = model(**inputs, gates=Gates(heads=gates)).loss * items
@@ -58,19 +57,6 @@ def head_importance(
 def _per_head(products: Tensor, heads: int) -> Tensor:
     """Sum (batch, targets, heads * head_dim) over each head's own channels."""
     return products.view(*products.shape[:2], heads, -1 if heads else 0).sum(dim=-1)
-
-
-@contextmanager
-def _frozen(model: nn.Module) -> Iterator[None]:
-    """Run a model without dropout and without gradients of its weights; it is then as it was."""
-    mode, wanted = model.training, [p for p in model.parameters() if p.requires_grad]
-    model.train(mode=False).requires_grad_(requires_grad=False)
-    try:
-        yield
-    finally:
-        model.train(mode)
-        for parameter in wanted:
-            parameter.requires_grad_()
 
 
 @contextmanager
@@ -92,20 +78,6 @@ def _contexts_of(model: SlimBertPreTrainedModel) -> Iterator[list[Tensor]]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _batches(
-    model: SlimBertPreTrainedModel, evidence: Evidence
-) -> Iterator[tuple[Mapping[str, Tensor], int]]:
-    """Yield padded batches with the number of items that their mean loss is a mean of.
-
-    Those without any label are left out: their mean loss is not a number.
-    """
-    device = next(model.parameters()).device
-    for rows in row_batches(evidence.data, evidence.batch_size, evidence.masking, "scoring heads"):
-        batch = collate(rows, model.config.padding_id)
-        if items := int(items_per_row(batch).sum()):
-            yield {n: torch.from_numpy(column).to(device) for n, column in batch.items()}, items
 
 
 def _check(totals: Sequence[Tensor], examples: int) -> None:
