@@ -8,20 +8,21 @@ python scripts/retraining_free.py MODEL TASK.toml [MODEL TASK.toml ...] [--remov
 """
 
 import argparse
-import time
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from bertslim.console import note
 from bertslim.methods.prune_heads.budget import Limits
 from bertslim.methods.prune_heads.costs import flops_costs
 from bertslim.methods.prune_heads.evidence import Evidence, evidence_from
-from bertslim.methods.prune_heads.parts import KINDS
-from bertslim.methods.prune_heads.plan import Method, PruneUnits
-from bertslim.methods.prune_heads.tune import Form
-from bertslim.methods.prune_heads.units import prune_units
+from bertslim.methods.prune_heads.parts import KINDS, cut
+from bertslim.methods.prune_heads.plan import Method, PruneUnits, chosen, scored
+from bertslim.methods.prune_heads.tune import Form, tune
+from bertslim.methods.prune_heads.units import masked_metric
 from bertslim.model.loading import load_model
 from bertslim.model.modeling import SlimBertPreTrainedModel
 from bertslim.store.checkpoint import open_checkpoint
@@ -36,13 +37,11 @@ from bertslim.train.examples import (
 from bertslim.train.task import load_task
 
 FORMS: tuple[Form | None, ...] = (None, "scales", "projections")
-WAYS: tuple[tuple[Method, bool], ...] = (
-    ("gradient", False),
-    ("gradient", True),
-    ("fisher", False),
-    ("fisher", True),
-    ("surgeon", False),
-)
+WAYS: Mapping[Method, tuple[bool, ...]] = {
+    "gradient": (False, True),
+    "fisher": (False, True),
+    "surgeon": (False,),
+}
 """What units are judged by, and whether they are rearranged."""
 
 
@@ -66,17 +65,30 @@ def main() -> None:
     options = parser.parse_args()
     pairs = zip(options.pairs[::2], options.pairs[1::2], strict=True)
     worlds = [world(model, Path(task), options.examples, options.reported) for model, task in pairs]
-    table = Table("method", "rearranged", "tuned", *(w.name for w in worlds), "seconds")
-    table.add_row("none", "", "", *(f"{metric(w.model, w):.4f}" for w in worlds), "")
-    for way, rearrange in WAYS:
-        for form in FORMS:
-            started = time.perf_counter()
-            found = [
-                f"{metric(pruned(w, way, rearrange, form, options.remove), w):.4f}" for w in worlds
-            ]
-            cells = way, "yes" if rearrange else "no", form or "no"
-            table.add_row(*cells, *found, f"{time.perf_counter() - started:.0f}")
+    columns = [dict(rows(world, options.remove)) for world in worlds]
+    table = Table("method", "rearranged", "tuned", *(world.name for world in worlds))
+    for way in columns[0]:
+        table.add_row(*way, *(f"{column[way]:.4f}" for column in columns))
     Console(width=120).print(table)
+
+
+def rows(world: World, remove: float) -> Iterator[tuple[tuple[str, str, str], float]]:
+    """Yield the metric of the model as it is, and of each way to prune it."""
+    yield ("none", "", ""), metric(world.model, world)
+    for method, rearranging in WAYS.items():
+        wanted = settings(world.model, method, remove)
+        scores = scored(world.model, wanted, world.evidence)
+        for rearrange in rearranging:
+            choice = replace(wanted, rearrange=rearrange)
+            kept, _ = chosen(scores, choice, remove, masked_metric(world.model, world.tuning))
+            for form in FORMS:
+                slim = cut(world.model, kept)
+                if form is not None:
+                    tune(slim, world.model, world.evidence, form)
+                way = method, "yes" if rearrange else "no", form or "no"
+                found = metric(slim, world)
+                note(f"{world.name} {' '.join(way)}: {found:.4f}")
+                yield way, found
 
 
 def world(directory: str, file: Path, examples: int, reported: bool) -> World:
@@ -88,20 +100,16 @@ def world(directory: str, file: Path, examples: int, reported: bool) -> World:
     return World(file.stem, model, evidence, tuning, measured)
 
 
-def pruned(
-    world: World, method: Method, rearrange: bool, form: Form | None, remove: float
-) -> SlimBertPreTrainedModel:
-    settings = PruneUnits(
+def settings(model: SlimBertPreTrainedModel, method: Method, remove: float) -> PruneUnits:
+    return PruneUnits(
         method=method,
-        costs=flops_costs(world.model.config, length=128),
+        costs=flops_costs(model.config, length=128),
         limits=Limits(KINDS, keep_at_least=1, multiple=8),
         remove=remove,
-        rearrange=rearrange,
-        tune=form,
+        rearrange=False,
+        tune=None,
         seed=0,
     )
-    model, _ = prune_units(world.model, settings, world.evidence, world.tuning)
-    return model
 
 
 def metric(model: SlimBertPreTrainedModel, world: World) -> float:

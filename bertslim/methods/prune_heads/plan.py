@@ -69,8 +69,7 @@ class Scores:
 def scored(model: SlimBertPreTrainedModel, settings: PruneUnits, evidence: Evidence) -> Scores:
     """Judge all units by the method that was asked for."""
     if settings.method == "surgeon":
-        multiple = settings.limits.multiple
-        return Scores(surgeon_rankings(model, evidence, settings.seed, multiple), {})
+        return Scores(surgeon_rankings(model, evidence, settings.seed, settings.limits), {})
     gradients = unit_gradients(model, evidence)
     rank = fisher_rankings if settings.method == "fisher" else gradient_rankings
     return Scores(rank(gradients), gradients)

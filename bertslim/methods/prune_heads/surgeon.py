@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from bertslim.console import track
+from bertslim.methods.prune_heads.budget import Limits
 from bertslim.methods.prune_heads.evidence import Evidence
 from bertslim.methods.prune_heads.gradients import observed
 from bertslim.methods.prune_heads.losses import answer_loss
-from bertslim.methods.prune_heads.parts import Part, channels_of, output_of, parts_of
-from bertslim.methods.prune_heads.worth import Ranking
+from bertslim.methods.prune_heads.parts import Part, channels_of, output_of, parts_of, units_in
+from bertslim.methods.prune_heads.worth import Ranking, best_first
 from bertslim.model.modeling import SlimBertPreTrainedModel
 
 DAMPING = 1e-3
@@ -56,7 +57,7 @@ class Curvature:
 
 
 def surgeon_rankings(
-    model: SlimBertPreTrainedModel, evidence: Evidence, seed: int, multiple: int
+    model: SlimBertPreTrainedModel, evidence: Evidence, seed: int, limits: Limits
 ) -> dict[Part, Ranking]:
     """Rank the units of each part by what the loss rises when the worst go, the others adapting.
 
@@ -64,11 +65,11 @@ def surgeon_rankings(
         model: It is left as it is.
         evidence: Examples; of their labels only the places count.
         seed: Of the answers that are drawn from the model.
-        multiple: Of FFN units that go together.
+        limits: What may be narrowed, the rest is not ranked; and how many FFN units go together.
     """
-    found = {}
-    curvatures = curvature_of(model, evidence, seed)
-    for part in track(parts_of(model.config), "weighing units"):
+    found = {p: best_first(torch.zeros(units_in(model.config, p))) for p in parts_of(model.config)}
+    curvatures, multiple = curvature_of(model, evidence, seed), limits.multiple
+    for part in track([p for p in found if p.kind in limits.kinds], "weighing units"):
         weight = output_of(model, part).weight.detach()
         a, g = curvatures.pop(part).factors()
         step = 1 if part.kind == "heads" else multiple * max(1, len(a) // STEPS // multiple)

@@ -126,7 +126,7 @@ def prune_units(
 
 def _pruned(work: _Work, scores: Scores, removed: float) -> Pruned:
     """Choose, cut, and set anew what is left."""
-    settings, metric = work.settings, _metric(work)
+    settings, metric = work.settings, masked_metric(work.model, work.tuning)
     kept, swaps = work.timed("search", lambda: chosen(scores, settings, removed, metric))
     slim, residuals = cut(work.model, kept), list[Residual]()
     if (form := settings.tune) is not None:
@@ -134,20 +134,20 @@ def _pruned(work: _Work, scores: Scores, removed: float) -> Pruned:
     return Pruned(slim, kept, swaps, tuple(residuals))
 
 
-def _metric(work: _Work) -> Metric:
-    """Return what scores a model with some of its units masked."""
-    device = next(work.model.parameters()).device
+def masked_metric(model: SlimBertPreTrainedModel, tuning: Examples | None) -> Metric:
+    """Return what scores a model with some of its units masked, on a slice of training data."""
+    device = next(model.parameters()).device
 
     def metric(kept: Kept) -> float:
-        if work.tuning is None:
+        if tuning is None:
             raise SettingsError("there is no tuning slice to choose by", "give some training data")
-        layers = range(work.model.config.num_hidden_layers)
+        layers = range(model.config.num_hidden_layers)
         heads, ffn = (
             [kept[Part(layer, kind)].to(device, torch.float32) for layer in layers]
             for kind in KINDS
         )
-        run = functools.partial(run_model, work.model, gates=Gates(heads, ffn))
-        return score_run(run, work.tuning, resamples=0).value
+        run = functools.partial(run_model, model, gates=Gates(heads, ffn))
+        return score_run(run, tuning, resamples=0).value
 
     return metric
 

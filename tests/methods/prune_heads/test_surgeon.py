@@ -7,13 +7,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from bertslim.methods.prune_heads.parts import Part, parts_of
+from bertslim.methods.prune_heads.budget import Limits
+from bertslim.methods.prune_heads.parts import KINDS, Part, parts_of
 from bertslim.methods.prune_heads.surgeon import curvature_of, ranked, surgeon_rankings
 from bertslim.model.modeling import SlimBertPreTrainedModel
 from bertslim.model.surgery import remove_heads
 from tests.methods.prune_heads.kinds import every_kind, world
 from tests.methods.prune_heads.worlds import evidence, silence
 
+EIGHTS = Limits(KINDS, 1, 8)
 CASES = [(1, 1), (1, 3), (2, 1), (3, 1)]
 """Channels of a unit, and how many units go at a time."""
 
@@ -88,7 +90,7 @@ def test_silent_heads_and_units_go_first(model: SlimBertPreTrainedModel) -> None
     silence(model, 0, 2)
     with torch.no_grad():
         model.encoder.layers[1].ffn.output.weight[:, 5] = 0
-    rankings = surgeon_rankings(model, evidence(), seed=0, multiple=1)
+    rankings = surgeon_rankings(model, evidence(), seed=0, limits=Limits(KINDS, 1, 1))
     assert set(rankings) == set(parts_of(model.config))
     assert int(rankings[Part(0, "heads")].order[-1]) == 2
     assert int(rankings[Part(1, "ffn")].order[-1]) == 5
@@ -105,10 +107,20 @@ def test_curvature_does_not_depend_on_batches_or_padding(model: SlimBertPreTrain
     assert all_[Part(0, "ffn")].tokens == sum(4 + n % 5 for n in range(10))
 
 
+def test_what_stays_whole_is_not_ranked(model: SlimBertPreTrainedModel) -> None:
+    both = surgeon_rankings(model, evidence(), seed=0, limits=EIGHTS)
+    alone = surgeon_rankings(model, evidence(), seed=0, limits=Limits(("heads",), 1, 8))
+    for part, ranking in alone.items():
+        if part.kind == "heads":
+            assert torch.equal(ranking.order, both[part].order)
+        else:
+            assert not ranking.worth.any()
+
+
 @every_kind
 def test_every_kind_is_judged(kind: str, tmp_path: Path) -> None:
     model, examples = world(tmp_path, kind)
-    for ranking in surgeon_rankings(model, examples, seed=0, multiple=8).values():
+    for ranking in surgeon_rankings(model, examples, seed=0, limits=EIGHTS).values():
         assert np.isfinite(ranking.worth).all()
         assert ranking.worth[-1] == 0
         assert (np.diff(ranking.worth) >= 0).all()
@@ -116,6 +128,6 @@ def test_every_kind_is_judged(kind: str, tmp_path: Path) -> None:
 
 def test_a_layer_without_heads(model: SlimBertPreTrainedModel) -> None:
     headless = remove_heads(model, {1: range(4)})
-    ranking = surgeon_rankings(headless, evidence(), seed=0, multiple=8)[Part(1, "heads")]
+    ranking = surgeon_rankings(headless, evidence(), seed=0, limits=EIGHTS)[Part(1, "heads")]
     assert len(ranking.order) == 0
     assert ranking.worth.tolist() == [0]
