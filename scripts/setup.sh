@@ -22,7 +22,7 @@ if command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L >/dev/null 2>&1; then
 else
   echo "setting up $VENV: torch for the CPU" >&2
   # PyTorch's own index has builds without CUDA; where it cannot be reached, the package index must do.
-  "${pip[@]}" install "$TORCH" --index-url https://download.pytorch.org/whl/cpu 2>/dev/null || {
+  "${pip[@]}" install "$TORCH" --retries 1 --index-url https://download.pytorch.org/whl/cpu 2>/dev/null || {
     echo "PyTorch's index of CPU builds cannot be reached; taking what the package index has" >&2
     "${pip[@]}" install "$TORCH"
   }

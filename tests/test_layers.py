@@ -1,6 +1,7 @@
 """The architecture, held: imports point down, and never sideways between the methods' siblings."""
 
 import ast
+import graphlib
 import sys
 from pathlib import Path
 
@@ -62,6 +63,16 @@ def test_imports_point_downwards(source: Path) -> None:
         if part(name) != here and LAYERS[part(name)] >= LAYERS[here]
     ]
     assert wrong == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Not for their types either."""
+    modules = {module_name(source).removesuffix(".__init__"): source for source in SOURCES}
+    above = {
+        module: {n if n in modules else n.rpartition(".")[0] for n in own_imports(source)}
+        for module, source in modules.items()
+    }
+    graphlib.TopologicalSorter(above).prepare()  # raises a CycleError
 
 
 @pytest.mark.parametrize("name", MODELLING_FILES)

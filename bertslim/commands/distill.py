@@ -178,7 +178,8 @@ def distill(
     )
 
     def work(directory: Path, resume: Path) -> dict[str, Any]:
-        from bertslim.commands.distilling import Job, run
+        from bertslim.commands.distill_job import Job
+        from bertslim.commands.distilling import run
 
         job = Job(
             checkpoint,

@@ -8,7 +8,7 @@ from bertslim.errors import DataError, SettingsError
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from bertslim.commands.distilling import Job
+    from bertslim.commands.distill_job import Job
     from bertslim.methods.distill.cut import Cut
     from bertslim.methods.distill.plan import Plan
     from bertslim.model.configuration import SlimBertConfig

@@ -1,20 +1,17 @@
 """What `distill` does: prepares, cuts the student, finds the teacher's answers, trains, scores."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bertslim.commands.distill_job import Job
 from bertslim.commands.figures import figures
 from bertslim.commands.finetune import SECONDS_BETWEEN_SAVES
 from bertslim.commands.step import rank
 from bertslim.console import note
-from bertslim.store.checkpoint import Checkpoint
-from bertslim.train.settings import TrainSettings
-from bertslim.train.task import Task
 
 if TYPE_CHECKING:
     from bertslim.commands.distill_material import Material
-    from bertslim.methods.distill.settings import Distill
     from bertslim.methods.distill.shrink import Shrunk
     from bertslim.train.teacher import Teacher
 
@@ -22,29 +19,6 @@ ROWS_TO_CUT_BY = 512
 """Training rows that activations are looked at on."""
 ANSWERS = "answers"
 """Folder beside an interrupted run's state, where no other is named."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What is asked for."""
-
-    source: Checkpoint
-    """What becomes the student."""
-    teacher: Checkpoint
-    task: Task
-    distill: "Distill"
-    training: TrainSettings
-    unlabelled: Path | None
-    """More texts, which the teacher alone says something about."""
-    cache: Path | None
-    """Where the teacher's answers are kept for other runs."""
-    live: bool
-    """Whether the teacher is asked at every step."""
-
-    @property
-    def cut_from_teacher(self) -> bool:
-        """Whether the student's weights are the teacher's own."""
-        return self.source.digest() == self.teacher.digest()
 
 
 def run(job: Job, directory: Path, resume: Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """`prune-heads` under a budget: what it writes, what it says, what it refuses."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from bertslim.model.configuration import LayerWidths, layer_widths
 from bertslim.model.loading import load_model
 from bertslim.model.shapes import encoder_flops
 from bertslim.runtime import widths
-from bertslim.runtime.timing import Budget
+from bertslim.runtime.engine import Batch, Engine
 from bertslim.store.checkpoint import open_checkpoint
 from tests.commands.test_prune_heads import KINDS, Printed, prune
 from tests.tiny import record_of, save_tiny_bert
@@ -28,9 +29,15 @@ def place(tmp_path: Path, tiny: Path, sentence_task: Path, monkeypatch: pytest.M
 
 
 @pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Measure each width once."""
-    monkeypatch.setattr(widths, "TURNS", Budget(seconds=0, warm_up=0, least_rounds=1))
+def steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run each engine once, and take a clock that no other process can disturb."""
+
+    def milliseconds(engines: Mapping[object, Engine], batch: Batch) -> dict[object, float]:
+        for engine in engines.values():
+            engine.run(batch)
+        return {name: 1.0 + getattr(name, "width", 0) for name in engines}
+
+    monkeypatch.setattr(widths, "milliseconds", milliseconds)
 
 
 def shapes(directory: str) -> tuple[LayerWidths, ...]:
@@ -102,7 +109,7 @@ def test_the_drop_decides(place: Path) -> None:
     assert held["rows"] == 24
 
 
-@pytest.mark.usefixtures("hasty")
+@pytest.mark.usefixtures("steady")
 @pytest.mark.parametrize("target", ["onnxruntime", "torch"])
 def test_milliseconds_are_measured(place: Path, capfd: Printed, target: str) -> None:
     more = ("--budget", "latency", "--target", target, "--batch", "2", "--multiple", "16")

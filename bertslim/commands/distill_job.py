@@ -1,0 +1,35 @@
+"""What `distill` is asked for."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bertslim.store.checkpoint import Checkpoint
+from bertslim.train.settings import TrainSettings
+from bertslim.train.task import Task
+
+if TYPE_CHECKING:
+    from bertslim.methods.distill.settings import Distill
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is asked for."""
+
+    source: Checkpoint
+    """What becomes the student."""
+    teacher: Checkpoint
+    task: Task
+    distill: "Distill"
+    training: TrainSettings
+    unlabelled: Path | None
+    """More texts, which the teacher alone says something about."""
+    cache: Path | None
+    """Where the teacher's answers are kept for other runs."""
+    live: bool
+    """Whether the teacher is asked at every step."""
+
+    @property
+    def cut_from_teacher(self) -> bool:
+        """Whether the student's weights are the teacher's own."""
+        return self.source.digest() == self.teacher.digest()
