@@ -1,4 +1,5 @@
-"""What each form of a BERT takes on OpenVINO: bertslim's, and NNCF's int8 of the same graph.
+"""What each form of a BERT takes on OpenVINO: bertslim's, OpenVINO's own reading of the PyTorch
+model, and NNCF's int8 of bertslim's graph.
 
 python scripts/openvino_forms.py [CHECKPOINT] [--layers 12] [--threads N] [--seconds 20]
 
@@ -108,6 +109,7 @@ def engines(
     int8 = emitted(model, Form(quantization=replace(found, products={})))
     products = emitted(model, Form(quantization=found))
     yield "fp32", engine(floats, "fp32", settings)
+    yield "fp32, converted", engine(converted(model, rows, folder), "fp32", settings)
     try:
         yield "bf16", engine(floats, "bf16", settings)
     except UnavailableError as error:
@@ -138,6 +140,15 @@ def engine(
     graph: bytes | str, precision: str, settings: EngineSettings, **properties: object
 ) -> OpenVinoEngine:
     return OpenVinoEngine(compile_graph(graph, precision, settings, **properties), precision)
+
+
+def converted(model: SlimBertPreTrainedModel, rows: Batch, folder: Path) -> str:
+    """The file that OpenVINO's own converter makes of the model as PyTorch runs it."""
+    names = ["input_ids", "attention_mask", "token_type_ids"]
+    example = {name: torch.from_numpy(rows[name][:2]) for name in names}
+    read = openvino.convert_model(model, example_input=example, input=[(-1, -1)] * len(names))
+    openvino.save_model(read, folder / "converted.xml", compress_to_fp16=False)
+    return str(folder / "converted.xml")
 
 
 def quantized_by_nncf(graph: bytes, rows: Batch, folder: Path) -> str:

@@ -154,9 +154,7 @@ class Attention(nn.Module):
         q = self.split(self.query(x), self.heads)
         k = self.split(self.key(memory), self.kv_heads)
         v = self.split(self.value(memory), self.kv_heads)
-        # the fused kernels of a CPU know no dropout: torch would draw its own, slowly
-        drops_on_cpu = self.probs_dropout.rate > 0 and x.is_cpu
-        if want_scores or self.heads == 0 or drops_on_cpu:
+        if want_scores or self.heads == 0 or self.fused_is_slow(q):
             context, scores = self.plain(q, k, v, bias)
         else:
             context, scores = self.fused(q, k, v, bias), None
@@ -168,6 +166,13 @@ class Attention(nn.Module):
     def split(self, x: Tensor, heads: int) -> Tensor:
         """(batch, length, heads * head_dim) -> (batch, heads, length, head_dim)."""
         return x.view(*x.shape[:2], heads, self.head_dim).transpose(1, 2)
+
+    def fused_is_slow(self, q: Tensor) -> bool:
+        """Whether a CPU is faster with `plain`."""
+        # its fused kernels know no dropout: torch would draw its own; backwards in bf16, one of
+        # 32 rows x 16 tokens takes ten times as long
+        learns_in_bf16 = q.dtype == torch.bfloat16 and q.requires_grad
+        return q.is_cpu and (self.probs_dropout.rate > 0 or learns_in_bf16)
 
     def fused(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
         """Context (batch, heads, targets, head_dim), with no scores in memory."""
