@@ -58,6 +58,8 @@ def test_fuse_writes_a_graph_and_says_what_became_of_it(
     description = deployed(output)
     assert (description["target"], description["precision"]) == (target, "fp32")
     assert description["difference"] < 1e-4
+    furthest = f"{description['difference']:.1e}, on {target}"
+    assert said.err.endswith(f"\nlargest difference from PyTorch: {furthest}\n")
     report = record_of(output)["report"]
     assert report["fusions"]["attention"] == {"happened": 2, "expected": 2}
 
