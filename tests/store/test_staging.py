@@ -147,6 +147,6 @@ def test_the_file_that_is_in_the_way_is_named(tmp_path: Path) -> None:
     file = tmp_path / "task.toml"
     file.write_text("")
     final = file / "deep" / "out"
-    with pytest.raises(BertslimError, match=r"task\.toml is in the way$"):
-        with explained_os_errors(final):
-            stage_path(final, "k" * 32).mkdir(parents=True)
+    named = pytest.raises(BertslimError, match=r"task\.toml is in the way$")
+    with named, explained_os_errors(final):
+        stage_path(final, "k" * 32).mkdir(parents=True)
