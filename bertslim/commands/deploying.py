@@ -61,7 +61,7 @@ def deploy(
     shape = fitting_shape(model)
     view = _view(graph, place, shape)
     agreement = _agreement(model, graph, place, shape)
-    if not agreement.holds:
+    if not agreement.holds or agreement.difference is None:
         raise QualityError(
             f"what {place.target} computes is wrong: {agreement.fault}", _cure(place)
         )
