@@ -57,6 +57,11 @@ def warn(text: str) -> None:
         error_console().print(f"warning: {text}", style="yellow", markup=False)
 
 
+def counted(number: int, name: str) -> str:
+    """Say how many there are of a thing."""
+    return f"{number} {name}" if number == 1 else f"{number} {name}s"
+
+
 def track(items: Iterable[T], description: Description, total: int | None = None) -> Iterator[T]:
     """Yield the items while showing how far they have come.
 

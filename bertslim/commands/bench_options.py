@@ -8,7 +8,7 @@ import typer
 
 from bertslim.commands.options import Seed
 from bertslim.console import note
-from bertslim.errors import SettingsError
+from bertslim.errors import SettingsError, fault_list
 
 if TYPE_CHECKING:
     from bertslim.runtime.plan import Plan
@@ -148,16 +148,21 @@ class Files:
 
 
 def plan_from(cells: Cells, measuring: Measuring, files: Files) -> "Plan":
-    """Read what is to be measured, and refuse what no engine has."""
+    """Read what is to be measured, and refuse what no engine has.
+
+    Raises:
+        SettingsError: Naming every list that cannot be read.
+    """
     from bertslim.runtime.affinity import cpu_list, keep_to
-    from bertslim.runtime.engine import EngineSettings, check_names
+    from bertslim.runtime.engine import EngineSettings
     from bertslim.runtime.machine import available_cores
     from bertslim.runtime.plan import Plan
     from bertslim.runtime.timing import Budget
 
+    _refuse_unreadable(cells)
     if measuring.cpus:
         keep_to(cpu_list(measuring.cpus))
-    plan = Plan(
+    return Plan(
         runtimes=_runtimes(cells.runtime),
         precisions=_words("--precision", cells.precision or DEFAULT_PRECISION),
         batch_sizes=_sizes("--batch", cells.batch),
@@ -172,8 +177,28 @@ def plan_from(cells: Cells, measuring: Measuring, files: Files) -> "Plan":
         any_runtime=cells.runtime is None,
         any_precision=cells.precision is None,
     )
-    check_names(plan.runtimes, plan.precisions)
-    return plan
+
+
+def _refuse_unreadable(cells: Cells) -> None:
+    """Read all lists once for their faults; a single one keeps its own hint."""
+    from bertslim.runtime.engine import check_names
+
+    faults: list[SettingsError] = []
+    for read in (
+        lambda: check_names(_words("--runtime", cells.runtime or "torch"), ()),
+        lambda: check_names((), _words("--precision", cells.precision or DEFAULT_PRECISION)),
+        lambda: _sizes("--batch", cells.batch),
+        lambda: _lengths(cells.length),
+    ):
+        try:
+            read()
+        except SettingsError as fault:
+            faults.append(fault)
+    if len(faults) == 1:
+        raise faults[0]
+    if faults:
+        said = [f"{fault} ({fault.hint})" for fault in faults]
+        raise SettingsError(fault_list("these options cannot be read", said))
 
 
 def _runtimes(names: str | None) -> tuple[str, ...]:

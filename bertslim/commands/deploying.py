@@ -61,7 +61,7 @@ def deploy(
     shape = fitting_shape(model)
     view = _view(graph, place, shape)
     agreement = _agreement(model, graph, place, shape)
-    if not agreement.holds:
+    if not agreement.holds or agreement.difference is None:
         raise QualityError(
             f"what {place.target} computes is wrong: {agreement.fault}", _cure(place)
         )
@@ -125,7 +125,14 @@ def engine_score(engine: "Engine", examples: "Examples", **options: int) -> "Sco
         engine.close()
 
 
-def fusion_lines(deployment: Deployment) -> list[str]:
+def deployment_text(deployment: Deployment) -> str:
+    """Say what became of every kind of fusion, and how far the outputs are from PyTorch's."""
+    computed = deployment.details["compared on"]
+    largest = f"largest difference from PyTorch: {deployment.difference:.1e}, on {computed}"
+    return "\n".join([*_fusion_lines(deployment), largest])
+
+
+def _fusion_lines(deployment: Deployment) -> list[str]:
     """Say, a line for each kind, how many fusions happened, and what became of the others."""
     width = max((len(count.kind) for count in deployment.fusions), default=0)
     lines = []

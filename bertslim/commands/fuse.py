@@ -9,7 +9,7 @@ from bertslim.commands.deploying import (
     Place,
     deploy,
     deployment_report,
-    fusion_lines,
+    deployment_text,
     refuse_missing,
 )
 from bertslim.commands.forms import Sm, TargetName, chosen_sm, form_for
@@ -71,5 +71,5 @@ def _fuse(checkpoint: Checkpoint, place: Place, directory: Path) -> dict[str, An
     model = load_model(checkpoint)
     deployment = deploy(model, form_for(place.target, "fp32"), place, directory, {})
     save_model(model, directory, tokenizer_from=checkpoint.path)
-    note("\n".join(fusion_lines(deployment)))
+    note(deployment_text(deployment))
     return deployment_report(deployment)

@@ -154,11 +154,15 @@ def _graph(path: Path) -> dict[str, Any] | None:
 def _graph_lines(graph: Mapping[str, Any] | None) -> Iterator[str]:
     if graph is None:
         return
-    yield f"graph        {graph['precision']} for {graph['target']}, {graph['bytes'] / 1e6:.1f} MB"
+    size, difference = f"{graph['bytes'] / 1e6:.1f} MB", f"{graph['difference']:.1e}"
+    about = f"{graph['precision']} for {graph['target']}, {size}, {difference} from PyTorch at most"
+    yield _folded("graph", about)
     kinds = (f"{c['kind']} {c['happened']} of {c['expected']}" for c in graph["fusions"])
     yield _folded("fused", "; ".join(kinds))
-    if left := graph["details"].get("exceptions"):
-        yield _folded("left alone", "; ".join(f"{path} ({why})" for path, why in left.items()))
+    # in float among int8, and in fp32 among fp16
+    spared = (graph["details"].get(name, {}) for name in ("exceptions", "islands"))
+    if left := [f"{path} ({why})" for some in spared for path, why in some.items()]:
+        yield _folded("left alone", "; ".join(left))
 
 
 def _folded(title: str, text: str) -> str:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from bertslim.runtime.engine import Engine
     from bertslim.train.examples import Examples
 
+FEWEST_ROWS = 16
+"""Fewer than that say little about what other rows carry."""
 ROWS_FOR_SENSITIVITY = 64
 """Rows that each product is tried on alone."""
 SECONDS_PER_FORM = 3.0
@@ -87,6 +89,9 @@ def _calibrated(job: Job, model: "SlimBertPreTrainedModel", material: Material) 
     if material.rows is None:
         return Int8(model, Quantization(dict.fromkeys(linear_layers(model), Range(-1, 1))), dynamic)
     quantization, report = quantize(model, method_settings(job), material.rows)
+    if report.examples < FEWEST_ROWS and not dynamic:
+        few = "one row" if report.examples == 1 else f"{report.examples} rows"
+        warn(f"ranges of {few} may clip what others carry; {FEWEST_ROWS} rows are the least")
     seen = {"method": job.calibration.calibration, "examples": report.examples}
     return Int8(model, quantization, dynamic, details={"calibration": seen})
 

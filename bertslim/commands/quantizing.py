@@ -9,9 +9,9 @@ from bertslim.commands.deploying import (
     Place,
     deploy,
     deployment_report,
+    deployment_text,
     engine_for,
     engine_score,
-    fusion_lines,
     refuse_missing,
 )
 from bertslim.commands.forms import GPU_TARGETS, form_for
@@ -55,7 +55,7 @@ def run(job: Job, directory: Path, resume: Path) -> dict[str, Any]:
     made = MAKERS[job.place.precision](job, material, resume)
     deployment = deploy(made.model, made.form, job.place, directory, made.details)
     save_model(made.model, directory, tokenizer_from=job.checkpoint.path)
-    note("\n".join(fusion_lines(deployment)))
+    note(deployment_text(deployment))
     graph = (directory / GRAPH).read_bytes()
     after = _score_of_graph(made.model, graph, job.place, material)
     if before and after:

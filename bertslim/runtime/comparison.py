@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bertslim.console import track, warn
+from bertslim.console import counted, track, warn
 from bertslim.errors import SettingsError, UnavailableError, about, fault_list
 from bertslim.model.shapes import parameter_counts
 from bertslim.runtime.contenders import Contender, Entry, prepare
@@ -60,13 +60,17 @@ def _warn_of_company(machine: Machine, threads: int) -> None:
     if machine.is_crowded(threads):
         warn(f"others keep {machine.busy:.1f} of {len(machine.cpus)} CPUs busy: times will scatter")
     if threads > machine.cores:
-        warn(f"--threads {threads} is more than the {machine.cores} cores that there are")
+        there = counted(machine.cores, "core")
+        warn(f"--threads {threads}, but only {there} that this process may keep busy")
 
 
 def _refuse_nothing(entries: Sequence[Entry]) -> None:
     if all(entry.engine is None and not entry.gpu for entry in entries):
-        reasons = [f"{e.cell.runtime} {e.cell.precision}: {e.reason}" for e in entries]
-        raise UnavailableError(fault_list("nothing can be timed here", [*dict.fromkeys(reasons)]))
+        reasons = [
+            f"{e.contender.name} on {e.cell.runtime} {e.cell.precision}: {e.reason}"
+            for e in entries
+        ]
+        raise UnavailableError(fault_list("nothing can be timed here", reasons))
 
 
 def _timed(entries: Sequence[Entry], shape: Shape, plan: Plan) -> list[Row]:

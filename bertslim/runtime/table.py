@@ -1,10 +1,12 @@
 """The comparison as text for people: a block for each shape, a line for each engine."""
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from rich.text import Text
 
+from bertslim.console import counted
 from bertslim.runtime.bounds import label
 from bertslim.runtime.columns import Column, Room, columns, number, size_of
 from bertslim.runtime.rows import Comparison, Row
@@ -24,23 +26,40 @@ def comparison_text(comparison: Comparison, width: int) -> Text:
         titles = [shape.title, *(column.title for column in shown)]
         text.append(_aligned(titles, widths), style="bold")
         for _, engines in groupby(rows, lambda row: row.checkpoint):
-            text.append_text(_checkpoint_block(list(engines), shown, widths))
+            block = list(engines)
+            text.append_text(_heading(block[0]))
+            for row in block:
+                if row.latency is None:
+                    text.append(_untimed(row, widths[0], width), "yellow")
+                else:
+                    text.append(_aligned(_cells(row, row.latency, shown), widths))
         text.append("\n")
     for line in notes(comparison):
-        text.append(f"{line}\n", style="dim")
+        text.append(_wrapped("", line, width), style="dim")
     return text
 
 
-def _checkpoint_block(rows: Sequence[Row], shown: Sequence[Column], widths: Sequence[int]) -> Text:
-    """A checkpoint's name and size, then its engines, each with its numbers or why it has none."""
-    first = rows[0]
-    text = Text.assemble((first.checkpoint, "cyan"), (f"{GAP}{size_of(first)}\n", "dim"))
-    for row in rows:
-        if row.latency is None:
-            text.append(f"{_engine(row).ljust(widths[0])}{GAP}{why_untimed(row)}\n", "yellow")
-        else:
-            text.append(_aligned(_cells(row, row.latency, shown), widths))
-    return text
+def _heading(row: Row) -> Text:
+    """A checkpoint's name and size."""
+    return Text.assemble((row.checkpoint, "cyan"), (f"{GAP}{size_of(row)}\n", "dim"))
+
+
+def _untimed(row: Row, first: int, width: int) -> str:
+    """An engine without numbers, and why it has none."""
+    return _wrapped(f"{_engine(row).ljust(first)}{GAP}", why_untimed(row), width)
+
+
+def _wrapped(before: str, text: str, width: int) -> str:
+    """Break a text that is too long; what follows stands below its beginning."""
+    lines = textwrap.wrap(
+        text,
+        width,
+        initial_indent=before,
+        subsequent_indent=" " * max(len(before), len(GAP)),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return "\n".join(lines) + "\n"
 
 
 def _widths(rows: Sequence[Row], shown: Sequence[Column]) -> list[int]:
@@ -81,7 +100,7 @@ def notes(comparison: Comparison) -> Iterator[str]:
     )
     yield from dict.fromkeys(known)
     yield "ratio: times as fast as the first timed row; max diff: from PyTorch fp32"
-    threads = f"{comparison.plan.engine.threads} threads"
+    threads = counted(comparison.plan.engine.threads, "thread")
     yield ", ".join((machine.cpu, threads, *machine.flags))
     used = {"torch", *(row.runtime for row in comparison.rows)}
     yield ", ".join(f"{name} {v}" for name, v in machine.versions.items() if name in used)

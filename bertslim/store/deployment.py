@@ -50,8 +50,8 @@ class Deployment:
     precision: Precision
     fusions: tuple[FusionCount, ...]
     """By the runtime's own view of the graph."""
-    difference: float | None
-    """Largest absolute difference of an output from PyTorch fp32; None where nothing could run."""
+    difference: float
+    """Largest absolute difference of an output from PyTorch fp32."""
     details: Mapping[str, Any] = field(default_factory=dict)
     """Of the precision: ranges, scales, islands, exceptions and their reasons, evidence."""
     format: int = FORMAT

@@ -109,10 +109,16 @@ def explained_os_errors(path: Path) -> Iterator[None]:
             case errno.EACCES | errno.EPERM | errno.EROFS:
                 message, hint = f"no permission: {place}", "mend its mode, or use another -o"
             case errno.ENOTDIR | errno.EEXIST:
-                message, hint = f"{place} is in the way", "choose another place with -o"
+                message, hint = f"{_obstacle(place)} is in the way", "choose another place with -o"
             case _:
                 message, hint = f"{place}: {error.strerror or error}", ""
         raise BertslimError(message, hint) from error
+
+
+def _obstacle(place: str | Path) -> Path:
+    """Return the file that stands where a directory should be: the place, or one above it."""
+    above = (Path(place), *Path(place).parents)
+    return next((path for path in above if path.is_file()), Path(place))
 
 
 def _stages(final: Path) -> list[Path]:

@@ -198,6 +198,19 @@ def test_usage_errors(words: list[str], message: str, capsys: pytest.CaptureFixt
     assert message in capsys.readouterr().err
 
 
+def test_all_lists_that_cannot_be_read_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--runtime", "jax", "--precision", "int4", "--batch", "0", "--length", "16,long"]
+    assert main(["bench", "x", *words]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "bertslim: these options cannot be read:",
+        "  - --runtime jax is unknown"
+        " (known: torch, onnxruntime, openvino, tensorrt, tensorrt-rtx)",
+        "  - --precision int4 is unknown (known: fp32, fp16, bf16, int8)",
+        "  - --batch 0: not a positive number (such as 1,8,32)",
+        "  - --length long: not a positive number (such as 1,8,32)",
+    ]
+
+
 def test_the_cpus_that_were_chosen_are_recorded(big: Path, tmp_path: Path) -> None:
     words = f"bench {big} --cpus {max(usable_cpus())} --runtime onnxruntime --json"
     done = bash(f"bertslim {words} {' '.join(QUICK)}", tmp_path)

@@ -58,6 +58,8 @@ def test_fuse_writes_a_graph_and_says_what_became_of_it(
     description = deployed(output)
     assert (description["target"], description["precision"]) == (target, "fp32")
     assert description["difference"] < 1e-4
+    furthest = f"{description['difference']:.1e}, on {target}"
+    assert said.err.endswith(f"\nlargest difference from PyTorch: {furthest}\n")
     report = record_of(output)["report"]
     assert report["fusions"]["attention"] == {"happened": 2, "expected": 2}
 
@@ -243,12 +245,19 @@ def test_a_model_that_breaks_down_is_told_from_a_graph_that_does(
     assert not (tmp_path / "out").exists()
 
 
-def test_one_short_text_is_enough(named: Path, tmp_path: Path) -> None:
-    text = tmp_path / "one.txt"
-    text.write_text("good\n")
-    output = tmp_path / "out"
+@pytest.mark.parametrize(
+    ("rows", "warned"), [(1, "ranges of one row may"), (15, "ranges of 15 rows may"), (16, "")]
+)
+def test_one_short_text_is_enough_but_few_are_warned_of(
+    named: Path, rows: int, warned: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = tmp_path / "few.txt"
+    text.write_text("good\n" * rows)
     arguments = ["--precision", "int8", "--target", "openvino", "--text", str(text)]
-    assert main(["quantize", str(named), *arguments, "-o", str(output), "-q"]) == 0
+    assert main(["quantize", str(named), *arguments, "-o", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().err
+    assert warned in said
+    assert bool(warned) == ("16 rows are the least" in said)
 
 
 def test_a_pipe_from_quantize_to_bench(named: Path, sentence_task: Path, tmp_path: Path) -> None:

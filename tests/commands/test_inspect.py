@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from bertslim.cli import main
+from bertslim.store.deployment import Deployment, write_deployment
 from tests.tiny import save_tiny_bert
 
 Printed = pytest.CaptureFixture[str]
@@ -33,3 +34,20 @@ def test_figures_are_those_of_the_configuration(tmp_path: Path, capfd: Printed) 
     assert found["parameters"]["layers"] == [layer, layer]
     assert set(found["flops"]) == {"8", "16"}
     assert found["flops"]["16"] > 2 * found["flops"]["8"]
+
+
+def test_a_graph_is_shown_with_what_was_spared_and_how_far_it_is_off(
+    tmp_path: Path, capfd: Printed
+) -> None:
+    model = save_tiny_bert(tmp_path / "m")
+    (model / "model.onnx").write_bytes(b"x" * 100_000)
+    spared = {"exceptions": {"a.output": "too far off"}, "islands": {"a.norm": "reaches 70,000"}}
+    write_deployment(model, Deployment("tensorrt-rtx", "int8", (), 0.0123, spared))
+    assert main(["inspect", str(model)]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("graph"))
+    assert lines[start:] == [
+        "graph        int8 for tensorrt-rtx, 0.1 MB, 1.2e-02 from PyTorch at most",
+        "fused",
+        "left alone   a.output (too far off); a.norm (reaches 70,000)",
+    ]

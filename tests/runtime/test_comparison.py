@@ -135,7 +135,7 @@ def test_what_is_unavailable_is_a_row_that_says_why() -> None:
 
 
 def test_nothing_available_at_all_is_an_error() -> None:
-    with pytest.raises(UnavailableError, match="openvino fp32: the package openvino is not"):
+    with pytest.raises(UnavailableError, match="big on openvino fp32: the package openvino is not"):
         compare([contender("big", "openvino")], plan())
 
 
@@ -243,7 +243,7 @@ def test_company_and_too_many_threads_are_warned_of(
     compare([contender("big")], replace(plan(), engine=EngineSettings(3)))
     assert capsys.readouterr().err.splitlines() == [
         "warning: others keep 1.0 of 1 CPUs busy: times will scatter",
-        "warning: --threads 3 is more than the 1 cores that there are",
+        "warning: --threads 3, but only 1 core that this process may keep busy",
     ]
 
 

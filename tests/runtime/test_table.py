@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from bertslim.runtime.engine import EngineSettings
 from bertslim.runtime.shape import Lengths, Shape
 from bertslim.runtime.table import comparison_text
 from tests.runtime.fakes import comparison, row
@@ -36,6 +37,22 @@ def test_narrow_table() -> None:
 def test_table_fits(width: int, widest: int) -> None:
     lines = comparison_text(comparison(*ROWS), width).plain.splitlines()
     assert max(map(len, lines)) <= widest
+
+
+def test_reasons_and_notes_that_are_long_go_on_below_their_beginning() -> None:
+    why = "TensorRT-RTX builds no fp32 matrix products for SM75 (the first is value/matmul)"
+    shown = comparison(row(times=[1.0, 2.0]), row("small", reason=why))
+    alone = replace(shown, plan=replace(shown.plan, engine=EngineSettings(1)))
+    lines = comparison_text(alone, 60).plain.splitlines()
+    assert lines[4:6] == [
+        "  torch fp32   not timed: TensorRT-RTX builds no fp32 matrix",
+        "               products for SM75 (the first is value/matmul)",
+    ]
+    assert lines[7:9] == [
+        "~ noisy: the times vary by more than 10 %; take more",
+        "  --seconds or a quieter machine",
+    ]
+    assert "A CPU, 1 thread, avx2" in lines
 
 
 def test_wide_table_has_the_spreads() -> None:

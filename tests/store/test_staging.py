@@ -141,3 +141,12 @@ def test_stale_stages_go_but_not_those_in_use_or_resumable(tmp_path: Path) -> No
 def test_what_the_disk_refuses_is_explained(tmp_path: Path, code: int, message: str) -> None:
     with pytest.raises(BertslimError, match=message), explained_os_errors(tmp_path / "out"):
         raise OSError(code, os.strerror(code))
+
+
+def test_the_file_that_is_in_the_way_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "task.toml"
+    file.write_text("")
+    final = file / "deep" / "out"
+    named = pytest.raises(BertslimError, match=r"task\.toml is in the way$")
+    with named, explained_os_errors(final):
+        stage_path(final, "k" * 32).mkdir(parents=True)

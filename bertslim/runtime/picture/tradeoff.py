@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bertslim.errors import SettingsError
 from bertslim.picture.style import GREY, STYLE, count_in_powers
+from bertslim.runtime.columns import number
 from bertslim.runtime.picture.style import colours, handles_of, marker
 from bertslim.runtime.rows import Comparison, Row
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 FRONT: dict[str, Any] = {"lw": 1.1, "ls": (0, (4, 3))}
 LOGARITHMIC_FROM = 4.0
 """Ratio of slowest to fastest from which the time axis is logarithmic."""
+LEFT_OF_FASTEST = 0.4
+"""Room on a logarithmic axis before the fastest point, as a share of what lies behind it."""
 
 
 def draw(comparison: Comparison, file: Path) -> None:
@@ -108,7 +111,7 @@ def _write_speedups(panel: "Axes", rows: Sequence[Row]) -> None:
     for row in rows:
         if row.latency and _point(row) in front:
             panel.annotate(
-                f"{row.latency.speedup:.3g}x",
+                f"{number(row.latency.speedup)}x",
                 _point(row),
                 xytext=(-7, 5),
                 textcoords="offset points",
@@ -123,7 +126,9 @@ def _scale_time(panel: "Axes", latencies: Sequence[float]) -> None:
         panel.set_xlim(0, slowest * 1.15)
         return
     panel.set_xscale("log")
-    panel.set_xlim(fastest / 2, slowest * 1.6)
+    # the number beside the fastest point is as wide as a fifth of a picture for a phone
+    shown = slowest * 1.6 / fastest
+    panel.set_xlim(fastest / shown**LEFT_OF_FASTEST, slowest * 1.6)
     count_in_powers(panel.xaxis)
 
 
