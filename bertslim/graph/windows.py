@@ -1,7 +1,7 @@
 """Local attention in blocks: some neighbouring tokens attend to their surroundings together.
 
 A mask over all scores hides what is outside a window, and computes it. In blocks the work grows
-with the length, and not with its square: with r = window // 2, every `SIZE` queries meet their own
+with the length, and not with its square: with r = window // 2, every `BLOCK` queries meet their own
 keys, r more on each side, and that of the first token. The first token itself meets all keys. A
 sequence that is hardly longer than a block with its surroundings is one block.
 
@@ -17,9 +17,7 @@ from bertslim.graph.nodes import GraphBuilder
 from bertslim.graph.standard.attention import MASKED
 from bertslim.graph.standard.operators import length
 from bertslim.model.configuration import LayerWidths
-
-SIZE = 63
-"""Queries of a block; with the first token, those of a window of 64 meet 128 keys."""
+from bertslim.model.windows import BLOCK, longest_whole, reach_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +89,9 @@ def _folded(g: GraphBuilder, x: str, positions: str, shape: str, width: int, pat
 
 
 def _neighbourhood(g: GraphBuilder, padding: str, window: int) -> Neighbourhoods:
-    path, reach = f"attention_window_{window}", window // 2
+    path, reach = f"attention_window_{window}", reach_of(window)
     end = g.node("Squeeze", [length(g, path)], f"{path}/end")
-    size, halo = _block(g, end, reach, path)
+    size, halo = _block(g, end, window, path)
     last = g.node("Sub", [end, g.constant("step", 1)], f"{path}/last")
     q, near = _positions(g, end, size, halo, path)  # (n, b), (n, k - 1)
     queries = _flat(g, g.node("Min", [q, last], f"{path}/queries"))
@@ -111,19 +109,17 @@ def _neighbourhood(g: GraphBuilder, padding: str, window: int) -> Neighbourhoods
     return Neighbourhoods(queries, keys, shapes["rows"], shapes["columns"], mask)
 
 
-def _block(g: GraphBuilder, end: str, reach: int, path: str) -> tuple[str, str]:
+def _block(g: GraphBuilder, end: str, window: int, path: str) -> tuple[str, str]:
     """Return a block's size and how far it reaches beyond: all and 0 of a short sequence."""
-    longest = g.constant(f"{path}.longest", SIZE + 2 * reach)
+    longest = g.constant(f"{path}.longest", longest_whole(window))
     short = g.node("LessOrEqual", [end, longest], f"{path}/short")
-    usual = g.constant("block_size", SIZE)
+    usual = g.constant("block_size", BLOCK)
     size = g.node("Where", [short, end, usual], f"{path}/size")
-    halo = [short, g.constant("zero", 0), g.constant(f"{path}.reach", reach)]
+    halo = [short, g.constant("zero", 0), g.constant(f"{path}.reach", reach_of(window))]
     return size, g.node("Where", halo, f"{path}/halo")
 
 
-def _positions(
-    g: GraphBuilder, end: str, size: str, halo: str, path: str
-) -> tuple[str, str]:
+def _positions(g: GraphBuilder, end: str, size: str, halo: str, path: str) -> tuple[str, str]:
     """Return where each block's queries (n, b) and keys (n, b + 2 halo) are, outside as well."""
     zero, step = g.constant("zero", 0), g.constant("step", 1)
     beyond = g.node("Add", [end, size], f"{path}/beyond")
@@ -152,9 +148,7 @@ def _hidden(g: GraphBuilder, q: str, near: str, end: str, reach: int, path: str)
     return g.node("Or", [far, none], f"{path}/hidden")
 
 
-def _mask(
-    g: GraphBuilder, hidden: str, padding: str, keys: str, all_keys: str, path: str
-) -> str:
+def _mask(g: GraphBuilder, hidden: str, padding: str, keys: str, all_keys: str, path: str) -> str:
     """What the scores need added: (batch * n, 1, b, k)."""
     values = [g.real("masked", MASKED, wide=True), g.real("unchanged", 0, wide=True)]
     others = g.node("Where", [hidden, *values], f"{path}/others")
