@@ -1,9 +1,12 @@
 """`bertslim theseus`: from a fine-tuned model to a cheaper one that goes wherever models go."""
 
+import errno
 import json
 import re
 import shutil
 import signal
+import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +19,7 @@ from bertslim.cli import main
 from bertslim.methods.theseus.schedule import Schedule
 from bertslim.model.loading import load_model
 from bertslim.store.checkpoint import open_checkpoint
-from tests.commands.shell import bash
+from tests.commands.shell import bash, start
 from tests.model.zoo import run, same
 from tests.runtime.tensorrt.worlds import builds
 from tests.tiny import record_of, save_tiny_bert, write_sentence_task
@@ -120,6 +123,81 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
     told = [record_of(directory)["report"]["theseus"] for directory in (output, made / "half")]
     assert told[0]["replaced"] == told[1]["replaced"]
     assert told[0]["training"]["losses"] == told[1]["training"]["losses"]
+
+
+def save_of(output: Path, process: subprocess.Popen[str], before: int) -> int:
+    """Wait for a run to save its state anew; return the time of the file."""
+    deadline = time.monotonic() + 300
+    while process.poll() is None:
+        saves = [
+            file.stat().st_mtime_ns for file in output.parent.glob(f".{output.name}.*/resume/*s")
+        ]
+        if saves and max(saves) > before:
+            return max(saves)
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+    pytest.fail(f"it came to its end: {process.communicate()[1]}")
+
+
+def test_a_stopped_and_a_killed_process_go_on_to_the_same_bytes(made: Path, tmp_path: Path) -> None:
+    output, saved = tmp_path / "out", 0
+    words = ["theseus", str(made / "whole"), "--task", str(made / "data" / "task.toml")]
+    words += [
+        "--successor",
+        "layers=1/2",
+        "--unfreeze",
+        "--epochs",
+        "40",
+        "--finetune-epochs",
+        "40",
+    ]
+    for number, code in ((signal.SIGTERM, 130), (signal.SIGKILL, -signal.SIGKILL)):
+        process = start([*words, "-o", str(output)], tmp_path)
+        saved = save_of(output, process, saved)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=300)
+        assert (process.returncode, out) == (code, ""), err
+        assert not output.exists()
+    assert main([*words, "-o", str(output)]) == 0
+    assert main([*words, "-o", str(tmp_path / "whole")]) == 0
+    assert not list(tmp_path.glob(".*"))
+    for name in ("model.safetensors", "replacement.svg"):
+        assert (output / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_reader_that_went_away_and_a_full_one_are_no_traceback(made: Path) -> None:
+    words = "--task data/task.toml --successor layers=1/2 --epochs 2 --batch-size 32 -o half"
+    again = f"bertslim theseus whole {words}"
+    done = bash(f"{again} | true; {again} > /dev/full", made)
+    assert done.returncode == 1
+    assert done.stderr.count("up to date") == 2
+    assert "no space left to write the output" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_with_something_in_it_is_left_alone(
+    made: Path, tmp_path: Path, capfd: Printed
+) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    assert replaced(made, "layers=1/2", "-o", str(tmp_path)) == 4
+    assert "Traceback" not in capfd.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_full_disk_is_one_line(
+    made: Path, tmp_path: Path, capfd: Printed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matplotlib.figure import Figure
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Figure, "savefig", refuse)
+    assert replaced(made, "layers=1/2", "-o", str(tmp_path / "out")) == 1
+    said = capfd.readouterr().err
+    assert "no space left" in said.lower()
+    assert "Traceback" not in said
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_output_is_named_after_what_was_asked_for(made: Path, capfd: Printed) -> None:
