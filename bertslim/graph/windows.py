@@ -3,7 +3,7 @@
 A mask over all scores hides what is outside a window, and computes it. In blocks the work grows
 with the length, and not with its square: with r = window // 2, every `BLOCK` queries meet their own
 keys, r more on each side, and that of the first token. The first token itself meets all keys. A
-sequence that is hardly longer than a block with its surroundings is one block.
+sequence that is not much longer than a block with its surroundings is one block.
 
 Blocks lie one behind the other in the batch's dimension, so whatever computes an attention computes
 theirs. Which token is where follows from the length of the batch at hand, once for each window.

@@ -11,7 +11,7 @@ def reach_of(window: int) -> int:
 
 def longest_whole(window: int) -> int:
     """Length up to which all tokens are one block: cutting would not save what it costs."""
-    return BLOCK + 2 * reach_of(window)
+    return 2 * (BLOCK + 2 * reach_of(window))
 
 
 def keys_of_block(window: int) -> int:

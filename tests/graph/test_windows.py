@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
@@ -36,6 +37,7 @@ LENGTHS = {
     "two blocks": [longest_whole(4) + 1, 5],
     "no room left": [3 * BLOCK, 2 * BLOCK + 1, 1],
     "a token more": [3 * BLOCK + 1],
+    "all of them": [256],
 }
 
 
@@ -62,7 +64,7 @@ def test_blocks_compute_what_the_model_does(dialect: str, lengths: str) -> None:
 def test_a_classifiers_last_layer_has_no_blocks(dialect: str) -> None:
     model = local_model(SlimBertForSequenceClassification)
     graph = emit(model, BLOCKS[dialect])
-    batch = padded_batch(model, [100, 7])
+    batch = padded_batch(model, [140, 7])
     expected = run_model(model, batch)["logits"]
     found = on_onnxruntime(graph.SerializeToString(), batch)["logits"]
     np.testing.assert_allclose(found, expected, atol=1e-5, rtol=0)
@@ -74,10 +76,12 @@ def scores_in(graph: onnx.ModelProto, window: int, batch: Mapping[str, np.ndarra
     """How many scores of a head a window's blocks compute, by the shape of their mask."""
     name = f"attention_window_{window}/mask"
     graph.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
-    return int(on_onnxruntime(graph.SerializeToString(), batch)[name].size)
+    session = onnxruntime.InferenceSession(graph.SerializeToString())
+    (mask,) = session.run([name], dict(batch))
+    return int(mask.size)
 
 
-@pytest.mark.parametrize(("window", "length"), [(4, 68), (4, 189), (64, 189), (64, 190), (1, 250)])
+@pytest.mark.parametrize(("window", "length"), [(4, 135), (4, 189), (64, 255), (1, 250)])
 def test_the_scores_that_are_counted_are_computed(window: int, length: int) -> None:
     model = local_model()
     computed = scores_in(emit(model, BLOCKS["standard"]), window, padded_batch(model, [length]))
