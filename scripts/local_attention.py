@@ -1,24 +1,29 @@
 """What local attention saves: by a mask over all scores, in blocks, and beside full attention.
 
 python scripts/local_attention.py [CHECKPOINT] [--layers 2] [--windows 64] [--lengths 128 384]
-    [--runtimes onnxruntime openvino] [--precisions fp32 int8] [--batch 1] [--seconds 5]
+    [--runtimes onnxruntime openvino torch] [--precisions fp32 int8] [--batch 1] [--seconds 5]
 
 All forms of a graph take turns. Without CHECKPOINT the model has the shape of a small BERT (384
 wide, 12 heads) and random weights. A table for each runtime and precision, ready for a page; the
-forms' outputs are compared first, and differences above the tolerance end the script. On a machine
-with other work read the times of the CPU, with --threads 1 --cpu-time.
+forms' outputs are compared first, and differences above the tolerance end the script. PyTorch has
+no blocks: for it the attention alone is timed, which tells the most that blocks could save. On a
+machine with other work read the times of the CPU, with --threads 1 --cpu-time.
 """
 
 import argparse
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import product
 
 import numpy as np
 import torch
 from datasets import Dataset
+from torch import Tensor
+from torch.nn import functional
+from torch.nn.functional import scaled_dot_product_attention as attend
 
 from bertslim.commands.forms import form_for, usual_int8
 from bertslim.console import Verbosity, verbosity
@@ -26,10 +31,12 @@ from bertslim.graph.emit import emit
 from bertslim.methods.quantize.calibrate import quantize
 from bertslim.methods.quantize.observe import Rows
 from bertslim.model.configuration import SlimBertConfig, layer_widths, with_widths
+from bertslim.model.layers import attention_bias
 from bertslim.model.loading import load_model
 from bertslim.model.modeling import SlimBertForTokenClassification, SlimBertPreTrainedModel
 from bertslim.model.quantization import Quantization
 from bertslim.model.rebuilding import rebuilt
+from bertslim.model.windows import BLOCK, reach_of
 from bertslim.runtime.agreement import full_batch
 from bertslim.runtime.engine import Engine, EngineSettings, Outputs, Source, build
 from bertslim.runtime.machine import available_cores
@@ -52,10 +59,14 @@ def main() -> None:
     print(
         f"{whole.config.num_hidden_layers} layers, {options.threads} threads, batch {options.batch}"
     )
-    for runtime in options.runtimes:
-        for precision in options.precisions:
-            print(f"\n{runtime} {precision}\n\n{header()}", flush=True)
-            for window in options.windows:
+    for runtime, precision in product(options.runtimes, options.precisions):
+        if (runtime, precision) == ("torch", "int8"):
+            continue
+        print(f"\n{runtime} {precision}\n\n{header()}", flush=True)
+        for window in options.windows:
+            if runtime == "torch":
+                compare_attentions(whole.config, window, options)
+            else:
                 compare(whole, window, runtime, precision, options)
 
 
@@ -65,7 +76,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--layers", type=int, default=2, help="only the first ones; 0: all")
     parser.add_argument("--windows", type=int, nargs="+", default=[64])
     parser.add_argument("--lengths", type=int, nargs="+", default=[128, 384])
-    known = ["onnxruntime", "openvino"]
+    known = ["onnxruntime", "openvino", "torch"]
     parser.add_argument("--runtimes", nargs="+", choices=known, default=known)
     parser.add_argument("--precisions", nargs="+", choices=TOLERANCE, default=list(TOLERANCE))
     parser.add_argument("--batch", type=int, default=1)
@@ -103,12 +114,58 @@ def compare(
     for length in options.lengths:
         batch = full_batch(whole.config, options.batch, length, seed=0)
         refuse_difference(made[MASK].run(batch), made[BLOCKS].run(batch), TOLERANCE[precision])
-        clock = time.process_time if options.cpu_time else time.perf_counter
         runs = {name: partial(form.run, batch) for name, form in made.items()}
-        times = time_rounds(runs, Budget(options.seconds, warm_up=1, least_rounds=3), clock)
-        print(line(window, length, times), flush=True)
+        print(line(window, length, timed(runs, options)), flush=True)
     for form in made.values():
         form.close()
+
+
+def timed(
+    runs: Mapping[str, Callable[[], object]], options: argparse.Namespace
+) -> dict[str, list[float]]:
+    clock = time.process_time if options.cpu_time else time.perf_counter
+    return time_rounds(runs, Budget(options.seconds, warm_up=1, least_rounds=3), clock)
+
+
+def compare_attentions(config: SlimBertConfig, window: int, options: argparse.Namespace) -> None:
+    """Print a line for each length, of one attention in PyTorch without its projections."""
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    for length in options.lengths:
+        shape = (options.batch, length, 3, config.num_attention_heads, config.head_dim)
+        q, k, v = torch.randn(shape).permute(2, 0, 3, 1, 4)  # (batch, heads, length, head_dim)
+        bias = attention_bias(None, window, torch.zeros(1, length, 1))
+        runs = {
+            FULL: partial(attend, q, k, v),
+            MASK: partial(attend, q, k, v, attn_mask=bias),
+            BLOCKS: partial(attend_in_blocks, q, k, v, window),
+        }
+        found = float((runs[MASK]() - runs[BLOCKS]()).abs().max())
+        if found > TOLERANCE["fp32"]:
+            sys.exit(f"attentions differ by {found:.1e} between the mask and the blocks")
+        print(line(window, length, timed(runs, options)), flush=True)
+
+
+def attend_in_blocks(q: Tensor, k: Tensor, v: Tensor, window: int) -> Tensor:
+    """What `graph/windows.py` writes, of (batch, heads, length, head_dim) without padding."""
+    batch, heads, length, head_dim = q.shape
+    reach, count = reach_of(window), -(-length // BLOCK)
+    start = torch.arange(count)[:, None] * BLOCK
+    i, near = start + torch.arange(BLOCK), start + torch.arange(-reach, BLOCK + reach)
+    hidden = (i[:, :, None] - near[:, None]).abs() > reach
+    hidden |= ((near < 1) | (near >= length))[:, None]
+    mask = torch.zeros(hidden.shape).masked_fill(hidden, torch.finfo(q.dtype).min)
+    mask = functional.pad(mask, (1, 0))[:, None].repeat(batch, 1, 1, 1)
+    keys = functional.pad(near.clamp(0, length - 1), (1, 0)).flatten()
+
+    def folded(x: Tensor, positions: Tensor) -> Tensor:
+        blocks = x[:, :, positions].view(batch, heads, count, -1, head_dim)
+        return blocks.transpose(1, 2).flatten(0, 1)
+
+    rows = folded(q, i.clamp(max=length - 1).flatten())
+    local = attend(rows, folded(k, keys), folded(v, keys), attn_mask=mask)
+    local = local.view(batch, count, heads, BLOCK, head_dim).transpose(1, 2).flatten(2, 3)
+    return torch.cat([attend(q[:, :, :1], k, v), local[:, :, 1:length]], dim=2)
 
 
 def engine(

@@ -1,21 +1,23 @@
 """All attentions of an encoder, and the masks that they share."""
 
-from collections.abc import Sequence
-
 from bertslim.graph.blocks import Blocks
 from bertslim.graph.nodes import GraphBuilder
 from bertslim.graph.windows import attended_in_blocks, neighbourhoods
-from bertslim.model.configuration import LayerWidths
+from bertslim.model.configuration import LayerWidths, SlimBertConfig, layer_widths
+from bertslim.model.windows import longest_whole
 
 
 class Attentions:
     """Writes attentions; what depends on the window alone is written once."""
 
-    def __init__(self, g: GraphBuilder, blocks: Blocks, windows: Sequence[int | None]) -> None:
+    def __init__(self, g: GraphBuilder, blocks: Blocks, config: SlimBertConfig) -> None:
         self.g, self.blocks = g, blocks
-        local = {w for w in windows if w is not None} if g.form.windows == "blocks" else set()
-        self.masks = blocks.masks(g, [window for window in windows if window not in local])
-        self.neighbourhoods = neighbourhoods(g, self.masks.row, local)
+        windows = {layer.window for layer in layer_widths(config)}
+        cut = (
+            {w for w in windows if w and is_cut(w, config)} if g.form.windows == "blocks" else set()
+        )
+        self.masks = blocks.masks(g, windows - cut)
+        self.neighbourhoods = neighbourhoods(g, self.masks.row, cut)
 
     def context(self, x: str, memory: str, widths: LayerWidths, path: str) -> str | None:
         """Write what all heads find, side by side, (batch, targets, heads * head_dim).
@@ -36,3 +38,9 @@ class Attentions:
         if near := self.neighbourhoods.get(widths.window or 0):
             return attended_in_blocks(g, blocks, parts, near, masks.row, widths, path)
         return blocks.attended(g, parts, masks.whole[widths.window], widths, path, path)
+
+
+def is_cut(window: int, config: SlimBertConfig) -> bool:
+    """Whether a sequence can be long enough for more than one block."""
+    positions = config.max_position_embeddings - config.position_offset
+    return longest_whole(window) < positions

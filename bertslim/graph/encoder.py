@@ -22,7 +22,7 @@ def encoder(g: GraphBuilder, config: SlimBertConfig, prefix: str, *, first_token
             hidden).
     """
     blocks, widths = DIALECTS[g.form.dialect], layer_widths(config)
-    attentions = Attentions(g, blocks, [layer.window for layer in widths])
+    attentions = Attentions(g, blocks, config)
     x = blocks.embeddings(g, config, f"{prefix}embeddings")
     for index, layer in enumerate(widths):
         path, memory = f"{prefix}layers.{index}", x

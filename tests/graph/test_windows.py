@@ -44,7 +44,7 @@ LENGTHS = {
 def local_model(
     head: type[SlimBertPreTrainedModel] = SlimBertForTokenClassification,
 ) -> SlimBertPreTrainedModel:
-    return random_model(head, WIDTHS, max_position_embeddings=256)
+    return random_model(head, WIDTHS, max_position_embeddings=260)
 
 
 @pytest.mark.parametrize("lengths", LENGTHS)
@@ -97,6 +97,13 @@ def test_the_work_grows_with_the_length() -> None:
     assert scores_of(64, 1, length) == length
     short = longest_whole(64)
     assert scores_of(64, short, short) == short**2
+
+
+def test_a_window_is_cut_only_where_sequences_get_long_enough() -> None:
+    for positions, blocks in ((longest_whole(4), 0), (longest_whole(4) + 1, 2)):
+        model = random_model(widths=WIDTHS[:2], max_position_embeddings=positions)
+        graph = emit(model, BLOCKS["standard"]).graph
+        assert sum(node.name.endswith("query/folded") for node in graph.node) == blocks
 
 
 def test_blocks_of_an_fp16_graph_have_fp32_masks() -> None:

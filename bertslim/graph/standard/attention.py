@@ -67,7 +67,11 @@ def projected(g: GraphBuilder, x: str, memory: str, widths: LayerWidths, path: s
     k, v = (linear(g, memory, f"{path}.{part}") for part in PARTS[1:])
     if x == memory:
         g.fusion("QKV", path, [g.gemms[f"{path}.{part}"] for part in PARTS])
-    return Projected(q, k, v)
+    rounded = (
+        product_input(g, x, f"{path}.{part}", path)
+        for x, part in zip((q, k, v), PARTS, strict=True)
+    )
+    return Projected(*rounded)
 
 
 def attended(
@@ -78,12 +82,9 @@ def attended(
     Mask and softmax are fp32 in any graph.
     """
     heads = (widths.heads, widths.kv_heads, widths.kv_heads)
-    split = [
+    q, k, v = (
         split_heads(g, x, count, widths, f"{place}.{part}")
         for x, count, part in zip(parts, heads, PARTS, strict=True)
-    ]
-    q, k, v = (
-        product_input(g, x, f"{path}.{part}", path) for x, part in zip(split, PARTS, strict=True)
     )
     # a step of its own, and the last: OpenVINO's product then turns K itself, which makes int8 2 %
     # faster, and 4 % with the products in int8
