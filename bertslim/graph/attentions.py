@@ -13,9 +13,8 @@ class Attentions:
     def __init__(self, g: GraphBuilder, blocks: Blocks, config: SlimBertConfig) -> None:
         self.g, self.blocks = g, blocks
         windows = {layer.window for layer in layer_widths(config)}
-        cut = (
-            {w for w in windows if w and is_cut(w, config)} if g.form.windows == "blocks" else set()
-        )
+        may_cut = g.form.windows == "blocks"
+        cut = {window for window in windows if may_cut and window and is_cut(window, config)}
         self.masks = blocks.masks(g, windows - cut)
         self.neighbourhoods = neighbourhoods(g, self.masks.row, cut)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import pytest
 import torch
 import transformers
@@ -38,7 +39,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A task, a predecessor of four layers, and a successor of each sort."""
     place = tmp_path_factory.mktemp("theseus")
     labels = {0: "0", 1: "1"}
-    save_tiny_bert(place / "whole", num_hidden_layers=4, id2label=labels)
+    shape = {"num_hidden_layers": 4, "max_position_embeddings": 160}
+    save_tiny_bert(place / "whole", **shape, id2label=labels)
     write_sentence_task(place / "data")
     for name, kinds in (("half", "layers=1/2"), ("cheap", "layers=1/2,kv-heads=1,window=6,ffn=48")):
         assert replaced(place, kinds, "-o", str(place / name)) == 0
@@ -243,7 +245,7 @@ def test_what_the_model_and_the_run_do_not_allow_is_told_at_once(
     made: Path, tmp_path: Path, capfd: Printed
 ) -> None:
     more = ["--full-at", "7", "-o", str(tmp_path / "out")]
-    assert replaced(made, "layers=1/3,kv-heads=3,window=200,ffn=99", *more) == 2
+    assert replaced(made, "layers=1/3,kv-heads=3,window=400,ffn=99", *more) == 2
     said = capfd.readouterr().err
     assert said.count("\n  - ") == 5
     assert "--full-at 7 is past the 6 steps in which modules are replaced" in said
@@ -256,6 +258,10 @@ def test_a_model_without_the_tasks_head_is_refused(made: Path, tmp_path: Path) -
     assert main(["theseus", str(tmp_path / "tagger"), *task, "--successor", "layers=1/2"]) == 1
 
 
+def graph_of(deployed: Path) -> onnx.ModelProto:
+    return onnx.load_model(deployed / "model.onnx")
+
+
 @pytest.mark.parametrize("target", ["onnxruntime", "openvino"])
 def test_the_successor_is_fused_and_written_in_int8(
     made: Path, target: str, tmp_path: Path
@@ -263,12 +269,15 @@ def test_the_successor_is_fused_and_written_in_int8(
     fused, int8 = tmp_path / "fused", tmp_path / "int8"
     assert main(["fuse", str(made / "cheap"), "--target", target, "-o", str(fused), "-q"]) == 0
     counts = record_of(fused)["report"]["fusions"]
-    assert counts["attention"] == {"happened": 2, "expected": 2}
+    # a layer's blocks, its first token, and the last layer's
+    assert counts["attention"] == {"happened": 3, "expected": 3}
     task = ["--task", str(made / "data" / "task.toml"), "--examples", "16", "-q"]
     given = ["--precision", "int8", "--target", target, "-o", str(int8)]
     assert main(["quantize", str(made / "cheap"), *given, *task]) == 0
     counts = record_of(int8)["report"]["fusions"]
     assert counts["int8 GEMM"] == {"happened": 12, "expected": 12}
+    for deployed in (fused, int8):
+        assert "attention_window_6/mask" in {node.name for node in graph_of(deployed).graph.node}
 
 
 @builds
@@ -278,6 +287,14 @@ def test_the_successor_is_built_for_turing(made: Path, name: str, tmp_path: Path
     given = ["--precision", "int8", "--target", "tensorrt-rtx", "-o", str(tmp_path / "out")]
     assert main(["quantize", str(made / name), *given, *task]) == 0
     assert json.loads((tmp_path / "out" / "deploy.json").read_text())["details"]["sm"] == "75"
+    counts = record_of(tmp_path / "out")["report"]["fusions"]
+    assert counts["attention"] == {"happened": 2, "expected": 2}
+    # one key and one value, of 8 channels, are repeated for four heads
+    graph = graph_of(tmp_path / "out").graph
+    repeated = [node.op_type for node in graph.node if node.name.endswith("/copies")]
+    assert repeated == ["Expand"] * (4 if name == "cheap" else 0)
+    sizes = {tuple(w.dims) for w in graph.initializer if w.name.endswith("key.weight:int8")}
+    assert sizes == {(32, 8 if name == "cheap" else 32)}
 
 
 def test_a_pipe_leads_to_bench(made: Path, tmp_path: Path, capfd: Printed) -> None:
