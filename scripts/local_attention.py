@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import product
+from typing import Literal
 
 import numpy as np
 import torch
@@ -170,7 +171,7 @@ def attend_in_blocks(q: Tensor, k: Tensor, v: Tensor, window: int) -> Tensor:
 
 def engine(
     model: SlimBertPreTrainedModel,
-    windows: str,
+    windows: Literal["mask", "blocks"],
     runtime: str,
     precision: str,
     options: argparse.Namespace,
