@@ -10,12 +10,12 @@ from bertslim.model.windows import longest_whole
 class Attentions:
     """Writes attentions; what depends on the window alone is written once."""
 
-    def __init__(self, g: GraphBuilder, blocks: Blocks, config: SlimBertConfig) -> None:
-        self.g, self.blocks = g, blocks
+    def __init__(self, g: GraphBuilder, dialect: Blocks, config: SlimBertConfig) -> None:
+        self.g, self.dialect = g, dialect
         windows = {layer.window for layer in layer_widths(config)}
         may_cut = g.form.windows == "blocks"
         cut = {window for window in windows if may_cut and window and is_cut(window, config)}
-        self.masks = blocks.masks(g, windows - cut)
+        self.masks = dialect.masks(g, windows - cut)
         self.neighbourhoods = neighbourhoods(g, self.masks.row, cut)
 
     def context(self, x: str, memory: str, widths: LayerWidths, path: str) -> str | None:
@@ -29,14 +29,14 @@ class Attentions:
         """
         if not widths.heads:
             return None
-        g, blocks, masks = self.g, self.blocks, self.masks
-        parts = blocks.projected(g, x, memory, widths, path)
+        g, dialect, masks = self.g, self.dialect, self.masks
+        parts = dialect.projected(g, x, memory, widths, path)
         if x != memory:
             # the first token sees through every window
-            return blocks.attended(g, parts, masks.row, widths, path, path)
+            return dialect.attended(g, parts, masks.row, widths, path, path)
         if near := self.neighbourhoods.get(widths.window or 0):
-            return attended_in_blocks(g, blocks, parts, near, masks.row, widths, path)
-        return blocks.attended(g, parts, masks.whole[widths.window], widths, path, path)
+            return attended_in_blocks(g, dialect, parts, near, widths, path)
+        return dialect.attended(g, parts, masks.whole[widths.window], widths, path, path)
 
 
 def is_cut(window: int, config: SlimBertConfig) -> bool:

@@ -30,6 +30,8 @@ class Neighbourhoods:
     """Positions, (n, k), the first of each block that of the first token."""
     mask: str
     """Added to the scores, (batch * n, 1, b, k)."""
+    row: str
+    """Added to those of the first token, (batch, 1, 1, length)."""
 
 
 def neighbourhoods(
@@ -47,10 +49,9 @@ def neighbourhoods(
 
 def attended_in_blocks(
     g: GraphBuilder,
-    blocks: Blocks,
+    dialect: Blocks,
     parts: Projected,
     near: Neighbourhoods,
-    padding: str,
     widths: LayerWidths,
     path: str,
 ) -> str:
@@ -61,10 +62,10 @@ def attended_in_blocks(
         _folded(g, parts.k, near.keys, kv_width, f"{path}.key"),
         _folded(g, parts.v, near.keys, kv_width, f"{path}.value"),
     )
-    local = blocks.attended(g, folded, near.mask, widths, path, path)
+    local = dialect.attended(g, folded, near.mask, widths, path, path)
     first = g.node("Gather", [parts.q, g.constant("first_row", [0])], f"{path}/first_query", axis=1)
     place = f"{path}/first_token"
-    alone = blocks.attended(g, parts._replace(q=first), padding, widths, path, place)
+    alone = dialect.attended(g, parts._replace(q=first), near.row, widths, path, place)
     others = _unfolded(g, local, q_width, path)
     return g.node("Concat", [alone, others], f"{path}/joined", axis=1)
 
@@ -97,7 +98,7 @@ def _neighbourhoods(g: GraphBuilder, padding: str, window: int) -> Neighbourhood
     # a column of 0 in front: the first token
     keys = g.node("Pad", [inside, g.constant("pad_2", [0, 1, 0, 0])], f"{path}/keys")
     hidden = _hidden(g, i, j, end, reach_of(window), path)
-    return Neighbourhoods(queries, keys, _mask(g, hidden, padding, keys, path))
+    return Neighbourhoods(queries, keys, _mask(g, hidden, padding, keys, path), padding)
 
 
 def _positions(g: GraphBuilder, end: str, window: int, path: str) -> tuple[str, str]:
