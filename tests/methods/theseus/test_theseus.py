@@ -18,7 +18,7 @@ from bertslim.train.examples import Examples
 from bertslim.train.resume import ResumeFolder
 from bertslim.train.task import load_task
 from tests.methods.theseus.worlds import examples, predecessor, wishes
-from tests.train.tasks import conll_task, lines_task, squad_task
+from tests.train.tasks import conll_task, lines_task, small_task, squad_task
 from tests.train.training import assert_equal, settings, weights
 
 World = tuple[SlimBertPreTrainedModel, Examples]
@@ -169,7 +169,10 @@ def test_the_predecessor_can_teach_as_well(world: World) -> None:
 
 def test_other_kinds_of_tasks(tmp_path: Path) -> None:
     lines = "a the film was good\nit is very bad\nthe end is near\n" * 4
+    rows = "".join(f'{{"text": "{"very " * (n % 5)}good", "label": {n % 5}}}\n' for n in range(12))
+    document = 'kind = "text-regression"\nmax_length = 16\n[data]\ntrain = "a.jsonl"\n'
     tasks = {
+        "text-regression": small_task(tmp_path / "scores", document, {"a.jsonl": rows}),
         "token-classification": conll_task(tmp_path / "tags"),
         "question-answering": squad_task(tmp_path / "questions"),
         "masked-lm": lines_task(tmp_path / "words", lines),
@@ -178,10 +181,12 @@ def test_other_kinds_of_tasks(tmp_path: Path) -> None:
         labels = {0: "O", 1: "B-PER", 2: "B-LOC", 3: "I-PER"}
         named = {"id2label": labels} if kind == "token-classification" else {}
         model = predecessor(tmp_path / kind, kind, **named)
-        rows = examples(task, model)
-        successor, report = theseus(model, wishes(), rows, rows, TRAIN)
+        read = examples(task, model)
+        distill = 0.0 if kind == "masked-lm" else 0.5
+        successor, report = theseus(model, wishes(distill=distill), read, read, TRAIN)
         assert len(successor.encoder.layers) == 2
         assert len(report.training.metrics) == 3
+        assert ("soft" in report.training.losses[0]) == (distill > 0)
         assert all(".layers." in name for name in moved(successor, model))
 
 
