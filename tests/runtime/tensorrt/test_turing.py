@@ -84,12 +84,10 @@ def test_shared_keys_and_values(products: bool) -> None:
     assert_fused(world, layers=2)
 
 
-@pytest.mark.parametrize("products", [False, True])
-def test_blocks_of_a_window_would_be_fused_as_well(products: bool) -> None:
+def test_blocks_of_a_window_would_be_fused_as_well() -> None:
     local = LayerWidths(heads=4, kv_heads=2, head_dim=16, intermediate_size=256, window=16)
     model = random_model([local, local], max_position_embeddings=512)
-    form = replace(int8(model, products=products), windows="blocks")
-    world = turing_engine(model, form, shape=(2, 384))
+    world = turing_engine(model, replace(int8(model), windows="blocks"), shape=(2, 384))
     assert_all_int8(world)
     # the blocks and the first token of each layer
     assert world.fused("attention") == (4, 4)
