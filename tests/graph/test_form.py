@@ -204,7 +204,7 @@ def test_every_product_with_a_range_has_pairs_on_both_sides(floats: str, scales:
         node = made_by.get(name)
         return (
             source(node.input[0])
-            if node and node.op_type in ("Cast", "Transpose")
+            if node and node.op_type in ("Cast", "Transpose", "Reshape")
             else node.op_type
             if node
             else ""

@@ -61,7 +61,8 @@ def projected(g: GraphBuilder, x: str, memory: str, widths: LayerWidths, path: s
 
     They stay separate products: TensorRT merges them by itself, a merged one loses its int8
     kernels, and OpenVINO's time is the same either way. 1 / sqrt(d) is multiplied into the query's
-    weights.
+    weights. Where the products inside the attention are int8, all is rounded here, once, whoever
+    shares it: of two roundings behind one linear layer OpenVINO makes two linear layers.
     """
     q = linear(g, x, f"{path}.query", scale=widths.head_dim**-0.5)
     k, v = (linear(g, memory, f"{path}.{part}") for part in PARTS[1:])
