@@ -53,7 +53,8 @@ def main() -> None:
         (successor, way): [run(options, successor, way, seed, more) for seed in options.seeds]
         for successor, way in wanted
     }
-    print(f"\n{options.model.name}, seeds {' '.join(map(str, options.seeds))} {' '.join(more)}\n")
+    seeds = " ".join(map(str, options.seeds))
+    print(f"\n{options.model.name} on {options.task.stem}, seeds {seeds} {' '.join(more)}\n")
     print("\n".join(scores(reports)))
     print("\n" + "\n".join(costs(times(options), options)))
 
