@@ -35,11 +35,11 @@ def draw_replacement(report: "TheseusReport", metric: str, seed: int, file: Path
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 6.6), layout="constrained")
         panels = figure.subplots(3, 1, sharex=True)
+        for panel in panels:
+            _mark_phases(panel, report)
         _draw_rate(panels[0], report, seed)
         _draw_losses(panels[1], report)
         _draw_metric(panels[2], report, metric)
-        for panel in panels:
-            _mark_phases(panel, report)
         panels[-1].set_xlabel("step")
         figure.savefig(file, metadata=NOTHING)
 
@@ -60,7 +60,7 @@ def _draw_rate(panel: "Axes", report: "TheseusReport", seed: int) -> None:
     panel.step(*running_share(report, seed), where="mid", color=GREY, lw=0.9, label="drawn")
     panel.plot(steps, [report.schedule.at(int(s)) for s in steps], color=COLOURS[0], label="rate")
     panel.set_ylim(0, 1.05)
-    panel.set_title("share of modules replaced")
+    panel.set_title("share of modules replaced; behind the dashed line the successor is alone")
     panel.legend(loc="lower right")
 
 
@@ -69,13 +69,15 @@ def _draw_losses(panel: "Axes", report: "TheseusReport") -> None:
     from bertslim.train.stepping import GRADIENT_NORM
 
     losses = report.training.losses
-    for name, colour in zip(losses[0], COLOURS[1:], strict=False):
-        if name != GRADIENT_NORM:
-            values = [epoch[name] for epoch in losses]
-            panel.plot(_ends(report), values, marker="o", color=colour, label=name)
-    panel.set_ylim(bottom=0)
+    curves = {
+        name: [epoch[name] for epoch in losses] for name in losses[0] if name != GRADIENT_NORM
+    }
+    for (name, values), colour in zip(curves.items(), COLOURS[1:], strict=False):
+        panel.plot(_ends(report), values, marker="o", color=colour, label=name)
+    highest = max(map(max, curves.values()))
+    panel.set_ylim(0, 1.15 * highest if highest > 0 else 1)
     panel.set_title("loss, mean of each epoch")
-    panel.legend(loc="upper right")
+    panel.legend(loc="lower left")
 
 
 def _draw_metric(panel: "Axes", report: "TheseusReport", metric: str) -> None:
@@ -91,10 +93,13 @@ def _draw_metric(panel: "Axes", report: "TheseusReport", metric: str) -> None:
 
 def _mark_phases(panel: "Axes", report: "TheseusReport") -> None:
     """Draw a line where the successor is alone from."""
+    from matplotlib.ticker import MaxNLocator
+
     from bertslim.picture.style import GREY
 
     panel.grid()
     panel.set_xlim(0, 1.02 * report.training.steps)
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     if report.schedule.steps < report.training.steps:
         panel.axvline(report.schedule.steps, color=GREY, lw=1, ls=(0, (4, 3)))
 

@@ -25,6 +25,10 @@ INT8_ATTENTION = ("openvino",)
 """Targets whose attentions are int8 inside unless something else is asked for. OpenVINO gains by
 it, and BERTs were not seen to lose; ONNX Runtime has no kernel for it; on a GPU nothing was run."""
 
+IN_BLOCKS = ("onnxruntime", "openvino")
+"""Targets whose attentions within a window are cut into blocks, `scripts/local_attention.py` tells
+what is gained. TensorRT fuses blocks as well as a mask, but on a GPU nothing was timed."""
+
 TargetName = Annotated[
     Literal["onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"],
     typer.Option("--target", help="The runtime that the graph is for.", show_default=False),
@@ -76,6 +80,7 @@ def form_for(
         dialect="onnxruntime" if target == "onnxruntime" else "standard",
         floats="fp16" if half else "fp32",
         quantization=quantization if precision == "int8" else None,
+        windows="blocks" if target in IN_BLOCKS else "mask",
         dynamic=dynamic,
         islands=islands,
         scales=scales,

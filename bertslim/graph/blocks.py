@@ -1,13 +1,31 @@
 """What an encoder is assembled from; each dialect writes the same blocks in its own operators."""
 
 from collections.abc import Collection, Mapping
-from typing import Protocol
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 from bertslim.graph.nodes import GraphBuilder
 from bertslim.model.configuration import LayerWidths, SlimBertConfig
 
-Masks = Mapping[int | None, str]
-"""What tells an attention which tokens to leave out, by its window."""
+
+class Projected(NamedTuple):
+    """What an attention multiplies, all heads side by side."""
+
+    q: str
+    """(batch, targets, heads * head_dim)."""
+    k: str
+    """(batch, length, kv_heads * head_dim), like `v`."""
+    v: str
+
+
+@dataclass(frozen=True, slots=True)
+class Masks:
+    """What tells attentions which tokens to leave out, added to scores."""
+
+    row: str
+    """For one query of a sequence, that sees through every window: (batch, 1, 1, length)."""
+    whole: Mapping[int | None, str]
+    """For all queries, by window, (batch, 1, 1 or length, length)."""
 
 
 class Blocks(Protocol):
@@ -24,18 +42,38 @@ class Blocks(Protocol):
         """Write what the attentions need to leave out padding, once for each window."""
         ...
 
-    def attention(
-        self, g: GraphBuilder, x: str, memory: str, mask: str, widths: LayerWidths, path: str
+    def projected(
+        self, g: GraphBuilder, x: str, memory: str, widths: LayerWidths, path: str
+    ) -> Projected:
+        """Return queries of `x` (batch, targets, hidden), keys and values of `memory`.
+
+        Args:
+            g: Where to.
+            x: What attends.
+            memory: (batch, length, hidden), what is attended to.
+            widths: Of the layer, with at least one head.
+            path: Of the attention.
+        """
+        ...
+
+    def attended(
+        self,
+        g: GraphBuilder,
+        parts: Projected,
+        mask: str,
+        widths: LayerWidths,
+        path: str,
+        place: str,
     ) -> str:
         """Return the context of all heads side by side, (batch, targets, heads * head_dim).
 
         Args:
             g: Where to.
-            x: (batch, targets, hidden), what attends.
-            memory: (batch, length, hidden), what is attended to.
-            mask: One of `masks`.
-            widths: Of the layer, with at least one head.
+            parts: What is multiplied.
+            mask: Added to the scores, (batch, 1, targets, length).
+            widths: Of the layer.
             path: Of the attention.
+            place: What the nodes are named after: the path, unless they are several attentions.
         """
         ...
 

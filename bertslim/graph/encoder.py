@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from bertslim.graph import onnxruntime, standard
+from bertslim.graph.attentions import Attentions
 from bertslim.graph.blocks import Blocks
 from bertslim.graph.nodes import GraphBuilder
 from bertslim.model.configuration import LayerWidths, SlimBertConfig, layer_widths
@@ -21,35 +22,18 @@ def encoder(g: GraphBuilder, config: SlimBertConfig, prefix: str, *, first_token
             hidden).
     """
     blocks, widths = DIALECTS[g.form.dialect], layer_widths(config)
-    masks = blocks.masks(g, [layer.window for layer in widths])
+    attentions = Attentions(g, blocks, config)
     x = blocks.embeddings(g, config, f"{prefix}embeddings")
     for index, layer in enumerate(widths):
-        path = f"{prefix}layers.{index}"
-        memory, window = x, layer.window
+        path, memory = f"{prefix}layers.{index}", x
         if first_token_only and index == len(widths) - 1:
-            # the first token sees through every window
             first = g.constant("first_row", [0])
-            x, window = g.node("Gather", [x, first], f"{path}/first_token", axis=1), None
-        x = attention_part(g, config, x, memory, masks[window], layer, path)
+            x = g.node("Gather", [x, first], f"{path}/first_token", axis=1)
+        context = attentions.context(x, memory, layer, f"{path}.attention")
+        output, norm = f"{path}.attention.output", f"{path}.attention_norm"
+        x = blocks.added_and_normed(g, context, output, x, norm, config.layer_norm_eps)
         x = feed_forward_part(g, config, x, layer, path)
     return x
-
-
-def attention_part(
-    g: GraphBuilder,
-    config: SlimBertConfig,
-    x: str,
-    memory: str,
-    mask: str,
-    widths: LayerWidths,
-    path: str,
-) -> str:
-    """norm(x + attention(x)); an attention without heads adds its output bias."""
-    blocks, context = DIALECTS[g.form.dialect], None
-    if widths.heads:
-        context = blocks.attention(g, x, memory, mask, widths, f"{path}.attention")
-    output, norm = f"{path}.attention.output", f"{path}.attention_norm"
-    return blocks.added_and_normed(g, context, output, x, norm, config.layer_norm_eps)
 
 
 def feed_forward_part(

@@ -16,6 +16,9 @@ class Form:
     """Of everything that is not int8."""
     quantization: Quantization | None = None
     """Which products compute in int8; None: none does."""
+    windows: Literal["mask", "blocks"] = "mask"
+    """How an attention keeps within its window: by a mask over all scores, or in blocks of tokens
+    that attend to their surroundings alone."""
     dynamic: bool = False
     """int8 ranges are measured for every batch at run time (`onnxruntime` only)."""
     islands: frozenset[str] = frozenset()

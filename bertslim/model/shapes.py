@@ -10,6 +10,7 @@ from bertslim.model.configuration import SlimBertConfig, layer_widths
 from bertslim.model.families.family import ENCODER, SEQUENCES, SPANS, WORDS
 from bertslim.model.modeling import SlimBertPreTrainedModel
 from bertslim.model.stock import BASE
+from bertslim.model.windows import scores_of
 
 LENGTH = 128
 """Tokens per sequence that FLOPs are stated for where no other length is asked for."""
@@ -27,6 +28,7 @@ class LayerShape(Generic[Count]):
     kv_heads: Count
     units: Count
     head_dim: int
+    window: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +70,10 @@ def parameter_counts(model: SlimBertPreTrainedModel | SlimBertConfig) -> Paramet
 def flops(config: SlimBertConfig, length: int) -> int:
     """Multiplications and additions of all matrix products for one sequence.
 
-    Counted is what is computed. A window hides scores but saves no work: the products are those of
-    full attention. A classifier of sequences reads the first token alone: its last layer computes
-    keys and values for every token, and all else for that one.
+    Counted is what is computed. Attention within a window counts as in blocks, see `windows`; where
+    it is a mask, its products are those of full attention. A classifier of sequences reads the
+    first token alone: its last layer computes keys and values for every token, and all else for
+    that one.
 
     Args:
         config: The model; `architectures` tells its head.
@@ -90,7 +93,9 @@ def encoder_flops(config: SlimBertConfig, length: int) -> int:
 def layer_shapes(config: SlimBertConfig) -> tuple[LayerShape[int], ...]:
     """Shape of every encoder layer, first layer first."""
     return tuple(
-        LayerShape(config.hidden_size, w.heads, w.kv_heads, w.intermediate_size, w.head_dim)
+        LayerShape(
+            config.hidden_size, w.heads, w.kv_heads, w.intermediate_size, w.head_dim, w.window
+        )
         for w in layer_widths(config)
     )
 
@@ -132,7 +137,7 @@ def attention_flops(shape: LayerShape[Count], targets: int, length: int) -> Coun
     """Count those of an attention in which `targets` of `length` tokens look."""
     inner, shared = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
     projections = 2 * shape.hidden * (targets * inner + length * shared)
-    return 2 * (projections + 2 * targets * length * inner)
+    return 2 * (projections + 2 * scores_of(shape.window, targets, length) * inner)
 
 
 def ffn_flops(shape: LayerShape[Count], targets: int) -> Count:

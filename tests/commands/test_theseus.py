@@ -1,13 +1,17 @@
 """`bertslim theseus`: from a fine-tuned model to a cheaper one that goes wherever models go."""
 
+import errno
 import json
 import re
 import shutil
 import signal
+import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import pytest
 import torch
 import transformers
@@ -16,7 +20,8 @@ from bertslim.cli import main
 from bertslim.methods.theseus.schedule import Schedule
 from bertslim.model.loading import load_model
 from bertslim.store.checkpoint import open_checkpoint
-from tests.commands.shell import bash
+from bertslim.train.resume import STATE_FILE
+from tests.commands.shell import bash, start
 from tests.model.zoo import run, same
 from tests.runtime.tensorrt.worlds import builds
 from tests.tiny import record_of, save_tiny_bert, write_sentence_task
@@ -35,7 +40,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A task, a predecessor of four layers, and a successor of each sort."""
     place = tmp_path_factory.mktemp("theseus")
     labels = {0: "0", 1: "1"}
-    save_tiny_bert(place / "whole", num_hidden_layers=4, id2label=labels)
+    shape = {"num_hidden_layers": 4, "max_position_embeddings": 160}
+    save_tiny_bert(place / "whole", **shape, id2label=labels)
     write_sentence_task(place / "data")
     for name, kinds in (("half", "layers=1/2"), ("cheap", "layers=1/2,kv-heads=1,window=6,ffn=48")):
         assert replaced(place, kinds, "-o", str(place / name)) == 0
@@ -122,6 +128,73 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
     assert told[0]["training"]["losses"] == told[1]["training"]["losses"]
 
 
+def wait_for_a_save(process: subprocess.Popen[str], output: Path) -> None:
+    """Wait until a run that was just started saves its state."""
+
+    def last() -> int:
+        states = output.parent.glob(f".{output.name}.*/resume/{STATE_FILE}")
+        return max((file.stat().st_mtime_ns for file in states), default=0)
+
+    before, deadline = last(), time.monotonic() + 300
+    while last() <= before:
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+def test_a_stopped_and_a_killed_process_go_on_to_the_same_bytes(made: Path, tmp_path: Path) -> None:
+    output, epochs = tmp_path / "out", ["--epochs", "10", "--finetune-epochs", "10"]
+    words = ["theseus", str(made / "whole"), "--task", str(made / "data" / "task.toml")]
+    words += ["--successor", "layers=1/2", "--unfreeze", *epochs]
+    for number, code in ((signal.SIGTERM, 130), (signal.SIGKILL, -signal.SIGKILL)):
+        process = start([*words, "-o", str(output)], tmp_path)
+        wait_for_a_save(process, output)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=300)
+        assert (process.returncode, out) == (code, ""), err
+        assert not output.exists()
+    assert main([*words, "-o", str(output)]) == 0
+    assert main([*words, "-o", str(tmp_path / "whole")]) == 0
+    assert not list(tmp_path.glob(".*"))
+    for name in ("model.safetensors", "replacement.svg"):
+        assert (output / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_reader_that_went_away_and_a_full_one_are_no_traceback(made: Path) -> None:
+    words = "--task data/task.toml --successor layers=1/2 --epochs 2 --batch-size 32 -o half"
+    again = f"bertslim theseus whole {words}"
+    done = bash(f"{again} | true; {again} > /dev/full", made)
+    assert done.returncode == 1
+    assert done.stderr.count("up to date") == 2
+    assert "no space left to write the output" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_with_something_in_it_is_left_alone(
+    made: Path, tmp_path: Path, capfd: Printed
+) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    assert replaced(made, "layers=1/2", "-o", str(tmp_path)) == 4
+    assert "Traceback" not in capfd.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_full_disk_is_one_line(
+    made: Path, tmp_path: Path, capfd: Printed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matplotlib.figure import Figure
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Figure, "savefig", refuse)
+    assert replaced(made, "layers=1/2", "-o", str(tmp_path / "out")) == 1
+    said = capfd.readouterr().err
+    assert "no space left" in said.lower()
+    assert "Traceback" not in said
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_output_is_named_after_what_was_asked_for(made: Path, capfd: Printed) -> None:
     assert replaced(made, "layers=2+1+1, kv-heads=1", "--dry-run") == 0
     assert "whole-layers2+1+1-kv-heads1 " in capfd.readouterr().err
@@ -165,7 +238,7 @@ def test_what_the_model_and_the_run_do_not_allow_is_told_at_once(
     made: Path, tmp_path: Path, capfd: Printed
 ) -> None:
     more = ["--full-at", "7", "-o", str(tmp_path / "out")]
-    assert replaced(made, "layers=1/3,kv-heads=3,window=200,ffn=99", *more) == 2
+    assert replaced(made, "layers=1/3,kv-heads=3,window=400,ffn=99", *more) == 2
     said = capfd.readouterr().err
     assert said.count("\n  - ") == 5
     assert "--full-at 7 is past the 6 steps in which modules are replaced" in said
@@ -178,6 +251,10 @@ def test_a_model_without_the_tasks_head_is_refused(made: Path, tmp_path: Path) -
     assert main(["theseus", str(tmp_path / "tagger"), *task, "--successor", "layers=1/2"]) == 1
 
 
+def graph_of(deployed: Path) -> onnx.ModelProto:
+    return onnx.load_model(deployed / "model.onnx")
+
+
 @pytest.mark.parametrize("target", ["onnxruntime", "openvino"])
 def test_the_successor_is_fused_and_written_in_int8(
     made: Path, target: str, tmp_path: Path
@@ -185,12 +262,15 @@ def test_the_successor_is_fused_and_written_in_int8(
     fused, int8 = tmp_path / "fused", tmp_path / "int8"
     assert main(["fuse", str(made / "cheap"), "--target", target, "-o", str(fused), "-q"]) == 0
     counts = record_of(fused)["report"]["fusions"]
-    assert counts["attention"] == {"happened": 2, "expected": 2}
+    # a layer's blocks, its first token, and the last layer's
+    assert counts["attention"] == {"happened": 3, "expected": 3}
     task = ["--task", str(made / "data" / "task.toml"), "--examples", "16", "-q"]
     given = ["--precision", "int8", "--target", target, "-o", str(int8)]
     assert main(["quantize", str(made / "cheap"), *given, *task]) == 0
     counts = record_of(int8)["report"]["fusions"]
     assert counts["int8 GEMM"] == {"happened": 12, "expected": 12}
+    for deployed in (fused, int8):
+        assert "attention_window_6/mask" in {node.name for node in graph_of(deployed).graph.node}
 
 
 @builds
@@ -200,6 +280,12 @@ def test_the_successor_is_built_for_turing(made: Path, name: str, tmp_path: Path
     given = ["--precision", "int8", "--target", "tensorrt-rtx", "-o", str(tmp_path / "out")]
     assert main(["quantize", str(made / name), *given, *task]) == 0
     assert json.loads((tmp_path / "out" / "deploy.json").read_text())["details"]["sm"] == "75"
+    # one key and one value, of 8 channels, are repeated for four heads
+    graph = graph_of(tmp_path / "out").graph
+    repeated = [node.op_type for node in graph.node if node.name.endswith("/copies")]
+    assert repeated == ["Expand"] * (4 if name == "cheap" else 0)
+    sizes = {tuple(w.dims) for w in graph.initializer if w.name.endswith("key.weight:int8")}
+    assert sizes == {(32, 8 if name == "cheap" else 32)}
 
 
 def test_a_pipe_leads_to_bench(made: Path, tmp_path: Path, capfd: Printed) -> None:

@@ -204,7 +204,7 @@ def test_every_product_with_a_range_has_pairs_on_both_sides(floats: str, scales:
         node = made_by.get(name)
         return (
             source(node.input[0])
-            if node and node.op_type in ("Cast", "Transpose")
+            if node and node.op_type in ("Cast", "Transpose", "Reshape")
             else node.op_type
             if node
             else ""
@@ -221,7 +221,8 @@ def test_every_product_with_a_range_has_pairs_on_both_sides(floats: str, scales:
     own = TensorProto.FLOAT if floats == "fp32" else TensorProto.FLOAT16
     wanted = TensorProto.FLOAT if "fp32" in (floats, scales) else own
     of = {name: kind for name, kind in types.items() if "scale" in name.split("/")[-1]}
-    inner = {name for name in of if name.endswith("heads/scale") or "softmax" in name}
+    ends = tuple(f"attention.{part}/bias/scale" for part in ("query", "key", "value"))
+    inner = {name for name in of if name.endswith(ends) or "softmax" in name}
     assert len(inner) == 2 * 4
     assert {of[name] for name in inner} == {own}
     assert {kind for name, kind in of.items() if name not in inner} == {wanted}

@@ -4,9 +4,16 @@ Its own fused operators are not all faster than their parts. Where one is left o
 noted with the reason; `scripts/onnxruntime_operators.py` measures each of them.
 """
 
-from bertslim.graph.onnxruntime.attention import attention
+from bertslim.graph.onnxruntime.attention import attended, masks, projected
 from bertslim.graph.onnxruntime.embeddings import embeddings
 from bertslim.graph.onnxruntime.linear import activated, added_and_normed, linear
-from bertslim.graph.standard.attention import masks
 
-__all__ = ["activated", "added_and_normed", "attention", "embeddings", "linear", "masks"]
+__all__ = [
+    "activated",
+    "added_and_normed",
+    "attended",
+    "embeddings",
+    "linear",
+    "masks",
+    "projected",
+]

@@ -1,40 +1,54 @@
 """Self-attention in one operator."""
 
+from collections.abc import Collection
+from dataclasses import replace
+
+from bertslim.graph import standard
+from bertslim.graph.blocks import Masks, Projected
 from bertslim.graph.nodes import GraphBuilder
 from bertslim.graph.onnxruntime.linear import linear
+from bertslim.graph.standard.attention import PARTS
 from bertslim.graph.standard.operators import length
 from bertslim.model.configuration import LayerWidths
-
-PARTS = ("query", "key", "value")
 
 NOT_MERGED = "three products take no longer than one that has to be split again"
 FLOAT_PRODUCTS = "ONNX Runtime's Attention computes in float"
 
 
-def attention(
-    g: GraphBuilder, x: str, memory: str, mask: str, widths: LayerWidths, path: str
+def masks(g: GraphBuilder, windows: Collection[int | None]) -> Masks:
+    """Write what the scores need added: (batch, 1, length, length) for all queries."""
+    found = standard.masks(g, windows)
+    return replace(found, whole={**found.whole, None: square(g, found.row)})
+
+
+def projected(g: GraphBuilder, x: str, memory: str, widths: LayerWidths, path: str) -> Projected:
+    """Write queries, keys and values."""
+    del widths  # the operator scales by itself
+    sources = dict(zip(PARTS, (x, memory, memory), strict=True))
+    parts = Projected(*(linear(g, source, f"{path}.{part}") for part, source in sources.items()))
+    if x == memory:
+        g.fusion("QKV", path, [g.gemms[f"{path}.{part}"] for part in PARTS], NOT_MERGED)
+    return parts
+
+
+def attended(
+    g: GraphBuilder, parts: Projected, mask: str, widths: LayerWidths, path: str, place: str
 ) -> str:
     """Write softmax(Q K^T / sqrt(d) + mask) V: (batch, targets, heads * head_dim).
 
-    Q is made of `x` (batch, targets, hidden), K and V of `memory` (batch, length, hidden). The
-    operator is the standard's, which is faster than ONNX Runtime's own Attention and
+    The operator is the standard's, which is faster than ONNX Runtime's own Attention and
     MultiHeadAttention, splits heads without moving them, and knows shared K/V heads.
     """
-    sources = dict(zip(PARTS, (x, memory, memory), strict=True))
-    values = [linear(g, source, f"{path}.{part}") for part, source in sources.items()]
-    added = square(g, mask) if x == memory else mask
     context = g.node(
         "Attention",
-        [*values, added],
-        f"{path}/attention",
+        [*parts, mask],
+        f"{place}/attention",
         q_num_heads=widths.heads,
         kv_num_heads=widths.kv_heads,
     )
-    g.fusion("attention", path, [context])
-    if x == memory:
-        g.fusion("QKV", path, [g.gemms[f"{path}.{part}"] for part in PARTS], NOT_MERGED)
+    g.fusion("attention", place, [context])
     if g.form.quantization and any(f"{path}.{p}" in g.form.quantization.products for p in PARTS):
-        g.fusion("int8 attention", path, [context], FLOAT_PRODUCTS)
+        g.fusion("int8 attention", place, [context], FLOAT_PRODUCTS)
     return context
 
 

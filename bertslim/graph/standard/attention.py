@@ -2,24 +2,27 @@
 
 from collections.abc import Collection
 
+from bertslim.graph.blocks import Masks, Projected
 from bertslim.graph.nodes import BOOL, FLOAT, GraphBuilder
 from bertslim.graph.standard.integers import PROBABILITIES, quantized
 from bertslim.graph.standard.linear import linear
 from bertslim.graph.standard.operators import length
 from bertslim.model.configuration import LayerWidths
 
+PARTS = ("query", "key", "value")
+
 MASKED = -30000.0
 """Added to a score that must not count: exp gives 0, and two of them still fit into fp16."""
 
 
-def masks(g: GraphBuilder, windows: Collection[int | None]) -> dict[int | None, str]:
+def masks(g: GraphBuilder, windows: Collection[int | None]) -> Masks:
     """Write what the scores need added, (batch, 1, 1 or length, length), once for each window."""
     full = padding_mask(g)
-    found: dict[int | None, str] = {None: full}
+    whole: dict[int | None, str] = {None: full}
     for window in sorted({w for w in windows if w is not None}):
         path = f"attention_window_{window}"
-        found[window] = g.node("Add", [full, window_mask(g, window, path)], f"{path}/add")
-    return found
+        whole[window] = g.node("Add", [full, window_mask(g, window, path)], f"{path}/add")
+    return Masks(full, whole)
 
 
 def padding_mask(g: GraphBuilder) -> str:
@@ -53,50 +56,60 @@ def outside_window(g: GraphBuilder, window: int, path: str) -> str:
     return g.node("And", [far, not_first], f"{path}/masked")
 
 
-def attention(
-    g: GraphBuilder, x: str, memory: str, mask: str, widths: LayerWidths, path: str
+def projected(g: GraphBuilder, x: str, memory: str, widths: LayerWidths, path: str) -> Projected:
+    """Write queries, keys and values.
+
+    They stay separate products: TensorRT merges them by itself, a merged one loses its int8
+    kernels, and OpenVINO's time is the same either way. 1 / sqrt(d) is multiplied into the query's
+    weights. Where the products inside the attention are int8, all is rounded here, once, whoever
+    shares it: of two roundings behind one linear layer OpenVINO makes two linear layers.
+    """
+    q = linear(g, x, f"{path}.query", scale=widths.head_dim**-0.5)
+    k, v = (linear(g, memory, f"{path}.{part}") for part in PARTS[1:])
+    if x == memory:
+        g.fusion("QKV", path, [g.gemms[f"{path}.{part}"] for part in PARTS])
+    rounded = (
+        product_input(g, x, f"{path}.{part}", path)
+        for x, part in zip((q, k, v), PARTS, strict=True)
+    )
+    return Projected(*rounded)
+
+
+def attended(
+    g: GraphBuilder, parts: Projected, mask: str, widths: LayerWidths, path: str, place: str
 ) -> str:
     """Write softmax(Q K^T / sqrt(d) + mask) V: (batch, targets, heads * head_dim).
 
-    Q is made of `x` (batch, targets, hidden), K and V of `memory` (batch, length, hidden). They
-    stay separate products: TensorRT merges them by itself, a merged one loses its int8 kernels, and
-    OpenVINO's time is the same either way. 1 / sqrt(d) is multiplied into the query's weights. Mask
-    and softmax are fp32 in any graph.
+    Mask and softmax are fp32 in any graph.
     """
-    q = linear(g, x, f"{path}.query", scale=widths.head_dim**-0.5)
-    q = split_heads(g, q, widths.heads, widths, f"{path}.query")
-    q = product_input(g, q, f"{path}.query", path)
-    k = linear(g, memory, f"{path}.key")
-    k = split_heads(g, k, widths.kv_heads, widths, f"{path}.key")
-    k = product_input(g, k, f"{path}.key", path)
+    heads = (widths.heads, widths.kv_heads, widths.kv_heads)
+    q, k, v = (
+        split_heads(g, x, count, widths, f"{place}.{part}")
+        for x, count, part in zip(parts, heads, PARTS, strict=True)
+    )
     # a step of its own, and the last: OpenVINO's product then turns K itself, which makes int8 2 %
     # faster, and 4 % with the products in int8
-    k = g.node("Transpose", [k], f"{path}.key/columns", perm=(0, 1, 3, 2))
-    v = linear(g, memory, f"{path}.value")
-    v = split_heads(g, v, widths.kv_heads, widths, f"{path}.value")
-    v = product_input(g, v, f"{path}.value", path)
+    k = g.node("Transpose", [k], f"{place}.key/columns", perm=(0, 1, 3, 2))
 
-    scores = g.node("MatMul", [q, k], f"{path}/scores")
-    masked = g.node("Add", [g.in_fp32(scores), mask], f"{path}/masked")
-    softmax = g.node("Softmax", [masked], f"{path}/softmax", axis=-1)
+    scores = g.node("MatMul", [q, k], f"{place}/scores")
+    masked = g.node("Add", [g.in_fp32(scores), mask], f"{place}/masked")
+    softmax = g.node("Softmax", [masked], f"{place}/softmax", axis=-1)
     probabilities = g.in_floats(softmax)
     if products_are_int8(g, path):
         probabilities = quantized(g, probabilities, PROBABILITIES)
-    context = g.node("MatMul", [probabilities, v], f"{path}/context")
-    g.fusion("attention", path, [scores, masked, softmax, context])
-    if x == memory:
-        g.fusion("QKV", path, [g.gemms[f"{path}.{part}"] for part in ("query", "key", "value")])
+    context = g.node("MatMul", [probabilities, v], f"{place}/context")
+    g.fusion("attention", place, [scores, masked, softmax, context])
 
-    rows = g.node("Transpose", [context], f"{path}/rows", perm=(0, 2, 1, 3))
+    rows = g.node("Transpose", [context], f"{place}/rows", perm=(0, 2, 1, 3))
     width = widths.heads * widths.head_dim
     merged_shape = g.constant(f"merge_{width}", [0, 0, width])
-    return g.node("Reshape", [rows, merged_shape], f"{path}/merged")
+    return g.node("Reshape", [rows, merged_shape], f"{place}/merged")
 
 
 def products_are_int8(g: GraphBuilder, path: str) -> bool:
     """Whether both products inside an attention compute in int8: all three ranges are known."""
     products = g.form.quantization.products if g.form.quantization else {}
-    return all(f"{path}.{part}" in products for part in ("query", "key", "value"))
+    return all(f"{path}.{part}" in products for part in PARTS)
 
 
 def product_input(g: GraphBuilder, x: str, part: str, path: str) -> str:

@@ -58,7 +58,7 @@ def _shapes_left(config: SlimBertConfig, kept: PerKind) -> list[LayerShape[int]]
         if "hidden" in kept:
             hidden = int(kept["hidden"][0].sum())
         kv_heads = len(kv_heads_left(heads, widths))
-        left.append(LayerShape(hidden, len(heads), kv_heads, units, widths.head_dim))
+        left.append(LayerShape(hidden, len(heads), kv_heads, units, widths.head_dim, widths.window))
     return left
 
 
@@ -73,6 +73,7 @@ def _shapes_expected(config: SlimBertConfig, opened: PerKind) -> list[LayerShape
             kv_heads=heads * (whole.kv_heads / max(1, whole.heads)),
             units=_expected(opened, "ffn", number, whole.units),
             head_dim=whole.head_dim,
+            window=whole.window,
         )
         expected.append(shape)
     return expected

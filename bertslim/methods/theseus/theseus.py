@@ -11,7 +11,7 @@ from functools import partial
 
 from torch import nn
 
-from bertslim.errors import SettingsError, fault_list
+from bertslim.errors import CheckpointError, SettingsError, fault_list
 from bertslim.methods.theseus.mixture import Mixture
 from bertslim.methods.theseus.schedule import Schedule
 from bertslim.methods.theseus.settings import Theseus
@@ -69,15 +69,17 @@ def theseus(
 
     Raises:
         SettingsError: If the model cannot be changed so, or the schedule is longer than the run.
+        CheckpointError: If the model has weights that are no finite numbers.
     """
     per_epoch = math.ceil(len(learnt.encoded) / train.batch_size)
     schedule = settings.schedule_over(per_epoch * (train.epochs - settings.finetune_epochs))
     _check(model, settings, schedule, learnt)
+    _refuse_damaged(model)
     successor = successor_of(model, settings, learnt)
     mixture = Mixture(model, successor)
     late = _freeze(successor.model, settings.unfreeze, table=train.freeze_embeddings)
     masking, alpha = learnt.masking, settings.distill
-    mixture, training = fit(
+    _, training = fit(
         mixture,
         learnt.encoded,
         teacher_objective(TEMPERATURE, alpha) if alpha else labels_objective,
@@ -116,6 +118,16 @@ def _check(
         faults.append("--distill: a masked language model gives no logits while it learns")
     if faults:
         raise SettingsError(fault_list("this model cannot be replaced like this", faults))
+
+
+def _refuse_damaged(model: SlimBertPreTrainedModel) -> None:
+    """Refuse what would otherwise be told much later, of a covariance or of a loss."""
+    broken = [name for name, weight in model.named_parameters() if not weight.isfinite().all()]
+    if broken:
+        raise CheckpointError(
+            f"{len(broken)} of the tensors hold no finite numbers, {broken[0]} the first",
+            "its weights are damaged: bertslim evaluate shows how good it still is",
+        )
 
 
 def _freeze(model: SlimBertPreTrainedModel, unfreeze: bool, *, table: bool) -> list[nn.Parameter]:

@@ -1,3 +1,4 @@
+import copy
 import itertools
 import signal
 from dataclasses import dataclass, replace
@@ -8,7 +9,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from bertslim.errors import SettingsError
+from bertslim.errors import CheckpointError, SettingsError
 from bertslim.methods.theseus import theseus as method
 from bertslim.methods.theseus.schedule import Schedule
 from bertslim.methods.theseus.theseus import TheseusReport, theseus
@@ -17,7 +18,7 @@ from bertslim.train.examples import Examples
 from bertslim.train.resume import ResumeFolder
 from bertslim.train.task import load_task
 from tests.methods.theseus.worlds import examples, predecessor, wishes
-from tests.train.tasks import conll_task, lines_task, squad_task
+from tests.train.tasks import conll_task, lines_task, small_task, squad_task
 from tests.train.training import assert_equal, settings, weights
 
 World = tuple[SlimBertPreTrainedModel, Examples]
@@ -168,7 +169,10 @@ def test_the_predecessor_can_teach_as_well(world: World) -> None:
 
 def test_other_kinds_of_tasks(tmp_path: Path) -> None:
     lines = "a the film was good\nit is very bad\nthe end is near\n" * 4
+    rows = "".join(f'{{"text": "{"very " * (n % 5)}good", "label": {n % 5}}}\n' for n in range(12))
+    document = 'kind = "text-regression"\nmax_length = 16\n[data]\ntrain = "a.jsonl"\n'
     tasks = {
+        "text-regression": small_task(tmp_path / "scores", document, {"a.jsonl": rows}),
         "token-classification": conll_task(tmp_path / "tags"),
         "question-answering": squad_task(tmp_path / "questions"),
         "masked-lm": lines_task(tmp_path / "words", lines),
@@ -177,10 +181,12 @@ def test_other_kinds_of_tasks(tmp_path: Path) -> None:
         labels = {0: "O", 1: "B-PER", 2: "B-LOC", 3: "I-PER"}
         named = {"id2label": labels} if kind == "token-classification" else {}
         model = predecessor(tmp_path / kind, kind, **named)
-        rows = examples(task, model)
-        successor, report = theseus(model, wishes(), rows, rows, TRAIN)
+        read = examples(task, model)
+        distill = 0.0 if kind == "masked-lm" else 0.5
+        successor, report = theseus(model, wishes(distill=distill), read, read, TRAIN)
         assert len(successor.encoder.layers) == 2
         assert len(report.training.metrics) == 3
+        assert ("soft" in report.training.losses[0]) == (distill > 0)
         assert all(".layers." in name for name in moved(successor, model))
 
 
@@ -200,3 +206,12 @@ def test_what_the_model_or_the_run_does_not_allow_is_told_at_once(
     words = examples(lines_task(tmp_path, "a the film\n" * 8), guesser)
     with pytest.raises(SettingsError, match="gives no logits while it learns"):
         theseus(guesser, wishes(distill=0.5), words, words, TRAIN)
+
+
+@pytest.mark.parametrize("successor", ["layers=1/2", "kv-heads=1", "ffn=16"])
+def test_a_damaged_predecessor_is_told_at_once(world: World, successor: str) -> None:
+    _, rows = world
+    broken = copy.deepcopy(world[0])
+    broken.encoder.layers[1].ffn.output.bias.data[0] = torch.nan
+    with pytest.raises(CheckpointError, match=r"1 of the tensors .* bert\.layers\.1\.ffn"):
+        theseus(broken, wishes(successor), rows, rows, TRAIN)

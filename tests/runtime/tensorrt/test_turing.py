@@ -84,6 +84,15 @@ def test_shared_keys_and_values(products: bool) -> None:
     assert_fused(world, layers=2)
 
 
+def test_blocks_of_a_window_would_be_fused_as_well() -> None:
+    local = LayerWidths(heads=4, kv_heads=2, head_dim=16, intermediate_size=256, window=16)
+    model = random_model([local, local], max_position_embeddings=512)
+    world = turing_engine(model, replace(int8(model), windows="blocks"), shape=(2, 384))
+    assert_all_int8(world)
+    # the blocks and the first token of each layer
+    assert world.fused("attention") == (4, 4)
+
+
 def test_a_single_head_is_not_fused_and_that_is_said() -> None:
     one = LayerWidths(heads=1, kv_heads=1, head_dim=16, intermediate_size=256, window=None)
     world = turing_engine(random_model([one, UNEVEN[1]]), FP16)
