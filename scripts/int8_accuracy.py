@@ -8,8 +8,9 @@ python scripts/int8_accuracy.py MODEL TASK.toml [MODEL TASK.toml ...] [--ways op
 """
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bertslim.commands.deploying import Place, engine_for
@@ -34,21 +35,21 @@ class Way:
     """How a model is written down and run."""
 
     place: Place
-    int8: Quantize | None = None
-    """How it is calibrated."""
+    int8: Callable[[str], Quantize] | None = None
+    """How it is calibrated, by the model's architecture."""
 
 
 def plain(method: Calibration) -> Way:
     settings = Quantize(method, products=False, smooth=False, scheme="symmetric")
-    return Way(Place("openvino", "int8", ""), settings)
+    return Way(Place("openvino", "int8", ""), lambda _: settings)
 
 
 WAYS: Mapping[str, Way] = {
     "fp32": Way(Place("openvino", "fp32", "")),
     "fp16": Way(Place("tensorrt", "fp16", "")),
     "bf16": Way(Place("openvino", "bf16", "")),
-    "openvino": Way(Place("openvino", "int8", ""), usual_int8("openvino")),
-    "onnxruntime": Way(Place("onnxruntime", "int8", ""), usual_int8("onnxruntime")),
+    "openvino": Way(Place("openvino", "int8", ""), partial(usual_int8, "openvino")),
+    "onnxruntime": Way(Place("onnxruntime", "int8", ""), partial(usual_int8, "onnxruntime")),
     "entropy": plain(Calibration("entropy")),
     "percentile": plain(Calibration("percentile")),
     "mse": plain(Calibration("mse")),
@@ -90,7 +91,10 @@ def form_of(model: SlimBertPreTrainedModel, way: Way, rows: Rows) -> Form:
     target, precision = way.place.target, way.place.precision
     if precision == "fp16":
         return form_for(target, precision, islands=frozenset(half_islands(model, rows).islands))
-    return form_for(target, precision, quantize(model, way.int8, rows)[0] if way.int8 else None)
+    if way.int8 is None:
+        return form_for(target, precision)
+    quantization, _ = quantize(model, way.int8(type(model).__name__), rows)
+    return form_for(target, precision, quantization)
 
 
 def score(model: SlimBertPreTrainedModel, way: Way, form: Form, reported: Examples) -> Score | None:

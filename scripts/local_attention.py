@@ -187,7 +187,9 @@ def calibrated(model: SlimBertPreTrainedModel, runtime: str) -> Quantization:
     """Ranges as `bertslim quantize` finds them, on random words."""
     rows = full_batch(model.config, 16, 128, seed=1)
     encoded = Dataset.from_dict({"input_ids": rows["input_ids"].tolist()})
-    return quantize(model, usual_int8(runtime), Rows(encoded, batch_size=8))[0]
+    return quantize(model, usual_int8(runtime, type(model).__name__), Rows(encoded, batch_size=8))[
+        0
+    ]
 
 
 def refuse_difference(outputs: Outputs, others: Outputs, tolerance: float) -> None:

@@ -1,5 +1,4 @@
-"""What each form of a BERT takes on OpenVINO: bertslim's, OpenVINO's own reading of the PyTorch
-model, and NNCF's int8 of bertslim's graph.
+"""What each form of a BERT takes on OpenVINO: bertslim's, its own conversion's, and NNCF's int8.
 
 python scripts/openvino_forms.py [CHECKPOINT] [--layers 12] [--threads N] [--seconds 20]
 

@@ -9,6 +9,7 @@ from bertslim.errors import UnavailableError
 if TYPE_CHECKING:
     from bertslim.graph.form import Form
     from bertslim.methods.quantize.calibrate import Quantize
+    from bertslim.methods.quantize.grid import Scheme
     from bertslim.model.quantization import Quantization
 
 TARGETS = ("onnxruntime", "openvino", "tensorrt", "tensorrt-rtx")
@@ -23,7 +24,7 @@ PRECISIONS = {
 
 INT8_ATTENTION = ("openvino",)
 """Targets whose attentions are int8 inside unless something else is asked for. OpenVINO gains by
-it, and BERTs were not seen to lose; ONNX Runtime has no kernel for it; on a GPU nothing was run."""
+it; ONNX Runtime has no kernel for it; on a GPU nothing was run."""
 
 IN_BLOCKS = ("onnxruntime", "openvino")
 """Targets whose attentions within a window are cut into blocks, `scripts/local_attention.py` tells
@@ -87,16 +88,27 @@ def form_for(
     )
 
 
-def usual_int8(target: str) -> "Quantize":
+def int8_scheme(target: str) -> "Scheme":
+    """Return how a target likes its activations rounded."""
+    return "unsigned" if target == "onnxruntime" else "symmetric"
+
+
+def usual_attention(target: str, architecture: str) -> bool:
+    """Whether attentions are int8 inside unless something else is asked for."""
+    # an answer is one place among hundreds: its logits bear less than those of a few classes
+    return target in INT8_ATTENTION and not architecture.endswith("ForQuestionAnswering")
+
+
+def usual_int8(target: str, architecture: str) -> "Quantize":
     """Return how int8 is calibrated for a target unless something else is asked for."""
     from bertslim.methods.quantize.calibrate import Quantize
     from bertslim.methods.quantize.thresholds import Calibration
 
     return Quantize(
         Calibration("entropy"),
-        products=target in INT8_ATTENTION,
+        products=usual_attention(target, architecture),
         smooth=True,
-        scheme="unsigned" if target == "onnxruntime" else "symmetric",
+        scheme=int8_scheme(target),
     )
 
 

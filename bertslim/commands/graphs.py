@@ -72,5 +72,5 @@ def task_ranges(
     sample = Sample(CALIBRATION_ROWS, seed)
     examples = read_examples(task, "train", model, tokenizer, sample)
     rows = Rows(examples.encoded, batch_size=8, masking=examples.masking)
-    quantization, _ = quantize(model, usual_int8(runtime), rows)
+    quantization, _ = quantize(model, usual_int8(runtime, type(model).__name__), rows)
     return quantization

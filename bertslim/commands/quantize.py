@@ -1,6 +1,6 @@
 """`bertslim quantize`."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,11 +9,11 @@ import typer
 from bertslim.commands.deploying import Place
 from bertslim.commands.forms import (
     GPU_TARGETS,
-    INT8_ATTENTION,
     PRECISIONS,
     Sm,
     TargetName,
     chosen_sm,
+    usual_attention,
 )
 from bertslim.commands.options import (
     DeviceOption,
@@ -26,7 +26,7 @@ from bertslim.commands.options import (
 from bertslim.commands.quantize_options import CalibrationOptions, Int8Options
 from bertslim.commands.step import Step, read_source, run_step
 from bertslim.errors import SettingsError, fault_list
-from bertslim.store.checkpoint import open_checkpoint
+from bertslim.store.checkpoint import Checkpoint, open_checkpoint
 from bertslim.store.digest import file_digest
 from bertslim.train.task import Task, load_task, task_digest
 
@@ -78,6 +78,7 @@ def quantize(
     _refuse_what_cannot_be(precision, target, described, calibration, int8)
     checkpoint = open_checkpoint(read_source(model))
     place = Place(target, precision, chosen_sm(target, precision, sm))
+    int8 = _settled(int8, target, checkpoint)
     chosen = _settings(precision, target, calibration, int8)
     wanted = Step(
         command="quantize",
@@ -98,6 +99,14 @@ def quantize(
     run_step(context, wanted, step, work, restart=int8.restart)
 
 
+def _settled(int8: Int8Options, target: str, checkpoint: Checkpoint) -> Int8Options:
+    """Decide what was left open."""
+    if int8.attention_products is not None:
+        return int8
+    architecture = (checkpoint.config.get("architectures") or [""])[0]
+    return replace(int8, attention_products=usual_attention(target, architecture))
+
+
 def _settings(
     precision: str, target: str, calibration: CalibrationOptions, int8: Int8Options
 ) -> dict[str, Any]:
@@ -107,8 +116,6 @@ def _settings(
     if precision == "fp16":
         return {"examples": calibration.examples}
     chosen = {**asdict(calibration), **asdict(int8)}
-    if int8.attention_products is None:
-        chosen["attention_products"] = target in INT8_ATTENTION
     del chosen["text"], chosen["restart"]
     if calibration.calibration != "percentile":
         del chosen["percentile"]

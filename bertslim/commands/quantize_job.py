@@ -1,10 +1,10 @@
 """What `quantize` is asked for, and what it works from."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bertslim.commands.deploying import Place
-from bertslim.commands.forms import usual_int8
+from bertslim.commands.forms import int8_scheme
 from bertslim.commands.options import Device
 from bertslim.commands.quantize_options import CalibrationOptions, Int8Options
 from bertslim.store.checkpoint import Checkpoint
@@ -69,12 +69,12 @@ def material_for(job: Job, model: "SlimBertPreTrainedModel") -> Material:
 
 def method_settings(job: Job) -> "Quantize":
     """Turn the options into the method's settings."""
+    from bertslim.methods.quantize.calibrate import Quantize
     from bertslim.methods.quantize.thresholds import Calibration
 
-    usual, products = usual_int8(job.place.target), job.int8.attention_products
-    return replace(
-        usual,
-        calibration=Calibration(job.calibration.calibration, job.calibration.percentile),
-        products=usual.products if products is None else products,
+    return Quantize(
+        Calibration(job.calibration.calibration, job.calibration.percentile),
+        products=bool(job.int8.attention_products),
         smooth=job.int8.smooth,
+        scheme=int8_scheme(job.place.target),
     )

@@ -46,7 +46,7 @@ class Int8Options:
         bool | None,
         typer.Option(
             "--attention-products/--no-attention-products",
-            help="Also the two products inside attentions; by default for openvino.",
+            help="Also the products inside attentions; the default for openvino, save for questions.",
             show_default=False,
         ),
     ] = None

@@ -286,3 +286,23 @@ def test_a_graph_is_scored_where_it_belongs(
     assert main(["evaluate", str(output), *task, "--runtime", "onnxruntime"]) == 2
     assert "made for openvino" in capsys.readouterr().err
     assert main(["evaluate", str(output), *task, "--runtime", "torch"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "products"),
+    [
+        ("text-classification", [], True),
+        ("question-answering", [], False),
+        ("question-answering", ["--attention-products"], True),
+    ],
+)
+def test_attentions_of_questions_stay_in_float_unless_asked_for(
+    kind: str, options: list[str], products: bool, tmp_path: Path
+) -> None:
+    model = save_tiny_bert(tmp_path / "model", kind)
+    text = tmp_path / "few.txt"
+    text.write_text("good\n" * 16)
+    arguments = ["--precision", "int8", "--target", "openvino", "--text", str(text), *options]
+    assert main(["quantize", str(model), *arguments, "-o", str(tmp_path / "out")]) == 0
+    details = deployed(tmp_path / "out")["details"]
+    assert bool(details["products"]) is products
