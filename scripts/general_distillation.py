@@ -3,8 +3,8 @@
 python scripts/general_distillation.py BACKBONE OUTPUT --task TASK.toml TEACHER [--task ...] ...
 
 Every student has the same layers of the backbone. `copied` is left as it is; `tinybert` learns the
-backbone's states from plain text; `distilbert` learns what a masked language model guesses, which is
-the backbone after some epochs on that text. Then all learn each task in the same way, once for each
+backbone's states from plain text; `distilbert` learns what a masked language model guesses: the
+backbone after some epochs on that text. Then all learn each task in the same way, once for each
 seed. Every run is a directory in OUTPUT, so that the script goes on where it stopped.
 """
 
