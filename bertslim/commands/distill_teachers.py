@@ -86,10 +86,10 @@ def check_panel(job: "Job", planned: "Plan") -> None:
         SettingsError: If states are compared, and there are several teachers.
     """
     if len(job.teachers) > 1 and planned.compares_states:
-        terms = " and ".join(t for t in planned.weights if t not in ("task", "soft", "mse"))
+        terms = ", ".join(t for t in planned.weights if t not in ("task", "soft", "mse"))
         raise SettingsError(
-            f"{len(job.teachers)} teachers: {terms} compares states, and states of different "
-            "models have no average",
+            f"{len(job.teachers)} teachers: this objective compares states ({terms}), and those of "
+            "different models have no average",
             "give one --teacher, or --objective logits",
         )
 

@@ -95,7 +95,7 @@ def test_labels_are_put_into_one_order(place: Path) -> None:
         (
             ["--teacher", "one", "--teacher", "two", "--objective", "pkd"],
             2,
-            ["2 teachers: patient compares states", "no average"],
+            ["2 teachers: this objective compares states (patient)", "no average"],
         ),
         (["--teacher", "one", "--teacher", "other"], 1, ["--teacher other knows", "no, yes"]),
         (["--teacher", "one", "--words", "all"], 2, ["--words all is for masked-lm tasks"]),
