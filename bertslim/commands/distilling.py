@@ -12,10 +12,13 @@ from bertslim.commands.step import rank
 from bertslim.console import note
 
 if TYPE_CHECKING:
+    from datasets import Dataset
+
     from bertslim.commands.distill_material import Material
     from bertslim.commands.distill_teachers import Expert
     from bertslim.methods.distill.plan import Plan
     from bertslim.methods.distill.shrink import Shrunk
+    from bertslim.train.records.layout import Kept
     from bertslim.train.teacher import Teacher
 
 ROWS_TO_CUT_BY = 512
@@ -85,12 +88,14 @@ def _teacher(job: Job, material: "Material", resume: Path) -> "Teacher | None":
     planned = material.planned
     if not planned.needs_teacher:
         return None
-    too_much = planned.kept is None or material.learnt.masking is not None
-    if job.cache and too_much:
+    kept = None if material.learnt.masking else planned.kept
+    if job.cache and kept is None:
         note("--cache is left alone: states of all tokens, and guesses of words, are too many")
-    live = job.live or too_much
+    folder = job.cache or resume / ANSWERS
     members = [
-        _live(planned, one) if live else _recorded(job, material, one, resume)
+        _live(planned, one)
+        if job.live or kept is None
+        else _recorded(job, one, kept, material.learnt.encoded, folder)
         for one in material.teachers
     ]
     if len(members) == 1:
@@ -104,19 +109,17 @@ def _live(planned: "Plan", one: "Expert") -> "Teacher":
     return LiveTeacher(one.model, planned.asked, one.rows)
 
 
-def _recorded(job: Job, material: "Material", one: "Expert", resume: Path) -> "Teacher":
+def _recorded(job: Job, one: "Expert", kept: "Kept", rows: "Dataset", folder: Path) -> "Teacher":
     """Ask a teacher now; its record is its own, whoever else teaches."""
     from bertslim.train.precision import choose_device, choose_precision
     from bertslim.train.records.recording import Shelf, recorded_teacher
     from bertslim.train.stepping import join_processes
 
-    device, kept = choose_device(job.training.device), material.planned.kept
-    if kept is None:
-        raise ValueError("nothing of this teacher can be kept")
+    device = choose_device(job.training.device)
     precision = choose_precision(job.training.precision, device)
-    shelf = Shelf(job.cache or resume / ANSWERS, one.checkpoint.digest(), precision)
-    rows = material.learnt.encoded if one.rows is None else one.rows
-    return recorded_teacher(one.model, rows, kept, shelf, join_processes(device))
+    shelf = Shelf(folder, one.checkpoint.digest(), precision)
+    read = rows if one.rows is None else one.rows
+    return recorded_teacher(one.model, read, kept, shelf, join_processes(device))
 
 
 def _value(found: Mapping[str, Any]) -> float:
