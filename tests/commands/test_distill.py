@@ -25,7 +25,8 @@ def place(tmp_path: Path, tiny: Path, sentence_task: Path, monkeypatch: pytest.M
 
 
 def distill(source: str, *more: str, task: str = "data/task.toml", teacher: str = "tiny") -> int:
-    words = ["distill", source, "--teacher", teacher, "--task", task, "--precision", "fp32"]
+    taught = [] if "--teacher" in more else ["--teacher", teacher]
+    words = ["distill", source, *taught, "--task", task, "--precision", "fp32"]
     return main([*words, *more])
 
 
