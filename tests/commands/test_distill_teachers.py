@@ -110,3 +110,9 @@ def test_bad_input_is_explained(
     assert [word for word in said if word not in err] == []
     assert "Traceback" not in err
     assert not (place / "out").exists()
+
+
+@pytest.mark.parametrize("teachers", ['"two"', '["one", "two"]'])
+def test_a_file_of_flags_names_one_or_several(place: Path, teachers: str) -> None:
+    (place / "flags.toml").write_text(f"teacher = {teachers}\n")
+    assert distill("--config", "flags.toml", "--dry-run") == 0
