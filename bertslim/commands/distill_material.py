@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from bertslim.commands.distill_teachers import (
     Expert,
-    check_panel,
+    check_together,
     expert,
     open_teacher,
     taught_labels,
@@ -55,7 +55,7 @@ def material_of(job: "Job") -> Material:
     cut, config = _cut(job, source)
     planned = plan(job.distill, config, models[0].config)
     _check_unlabelled(job, planned)
-    check_panel(job, planned)
+    check_together(job, planned, config, models)
     learnt, held_out, reported = _examples(job, source, data)
     pairs = zip(job.teachers, models, strict=True)
     experts = tuple(expert(job, *pair, planned, learnt, reported) for pair in pairs)

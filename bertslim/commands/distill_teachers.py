@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from bertslim.commands.distill_job import Job
     from bertslim.methods.distill.plan import Plan
+    from bertslim.model.configuration import SlimBertConfig
     from bertslim.model.modeling import SlimBertPreTrainedModel
     from bertslim.store.checkpoint import Checkpoint
     from bertslim.train.examples import Examples
@@ -79,18 +80,31 @@ def taught_labels(
     return known
 
 
-def check_panel(job: "Job", planned: "Plan") -> None:
-    """See whether what is compared can be averaged.
+def check_together(
+    job: "Job",
+    planned: "Plan",
+    student: "SlimBertConfig",
+    teachers: "Sequence[SlimBertPreTrainedModel]",
+) -> None:
+    """See whether what teachers say can be averaged, and compared word by word.
 
     Raises:
-        SettingsError: If states are compared, and there are several teachers.
+        SettingsError: If not.
     """
-    if len(job.teachers) > 1 and planned.compares_states:
+    if len(teachers) > 1 and planned.compares_states:
         terms = ", ".join(t for t in planned.weights if t not in ("task", "soft", "mse"))
         raise SettingsError(
-            f"{len(job.teachers)} teachers: this objective compares states ({terms}), and those of "
+            f"{len(teachers)} teachers: this objective compares states ({terms}), and those of "
             "different models have no average",
             "give one --teacher, or --objective logits",
+        )
+    words = sorted({student.vocab_size, *(teacher.config.vocab_size for teacher in teachers)})
+    guessed = {"soft", "mse"} & planned.weights.keys()
+    if job.task.kind == "masked-lm" and guessed and len(words) > 1:
+        raise SettingsError(
+            "student and teacher guess among different numbers of words: "
+            f"{' and '.join(map(str, words))}",
+            "take a student with the teacher's vocabulary",
         )
 
 

@@ -7,7 +7,7 @@ import pytest
 from transformers import BertForMaskedLM
 
 from bertslim.cli import main
-from tests.tiny import record_of, save_tiny_bert, sentences, write_sentence_task
+from tests.tiny import WORDS, record_of, save_tiny_bert, sentences, write_sentence_task
 
 Printed = pytest.CaptureFixture[str]
 QUICK = ("--epochs", "2", "--learning-rate", "1e-3", "--precision", "fp32", "--batch-size", "8")
@@ -119,12 +119,14 @@ def test_plain_text_is_read_by_the_encoders_of_any_models(place: Path) -> None:
     [
         (["--objective", "distilbert"], 1, ["--teacher backbone", "its head is for nothing"]),
         (["--student", "hidden=16", "--teacher", "words"], 2, ["hidden=16", "word table"]),
+        (["--teacher", "wide"], 2, ["different numbers of words", "33 and 41"]),
         (["--unlabelled", "wiki.raw"], 2, ["--unlabelled is for tasks on whole texts"]),
     ],
 )
 def test_bad_input_is_explained(
     words: Path, capfd: Printed, more: list[str], code: int, said: list[str]
 ) -> None:
+    save_tiny_bert(words.parent / "wide", "masked-lm", vocab_size=len(WORDS) + 8)
     teacher = [] if "--teacher" in more else ["--teacher", "backbone"]
     assert run("distill", "words", *teacher, *more, "-o", "out") == code
     err = capfd.readouterr().err
