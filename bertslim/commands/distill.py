@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from bertslim.commands.distill_material import TEXTS
+from bertslim.commands.distill_job import Words
+from bertslim.commands.distill_teachers import TEXTS
 from bertslim.commands.finetune import lasting, train_settings
 from bertslim.commands.options import (
     DeviceOption,
@@ -18,7 +19,7 @@ from bertslim.commands.options import (
 )
 from bertslim.commands.step import Step, read_source, run_step
 from bertslim.errors import SettingsError, fault_list
-from bertslim.store.checkpoint import open_checkpoint
+from bertslim.store.checkpoint import Checkpoint, open_checkpoint
 from bertslim.store.digest import file_digest
 from bertslim.train.task import Task, load_task, task_digest
 
@@ -71,6 +72,13 @@ class TeachingOptions:
             show_default=False,
         ),
     ] = None
+    words: Annotated[
+        Words,
+        typer.Option(
+            "--words",
+            help="Of a masked-lm task: at which tokens the guesses are compared.",
+        ),
+    ] = "masked"
     cache: Annotated[
         Path | None,
         typer.Option(
@@ -99,6 +107,10 @@ def register(app: typer.Typer) -> None:
           --objective pkd
         bertslim distill models/sst2 --teacher models/sst2 --task sst2.toml \\
           --student layers=4,hidden=192,ffn=768
+        bertslim distill models/sst2 --teacher models/sst2 --teacher models/sst2-large \\
+          --task sst2.toml --student layers=3
+        bertslim distill models/bert --teacher models/bert --task wikitext2.toml \\
+          --student layers=3 --objective tinybert
         """,
     )(distill)
 
@@ -114,11 +126,12 @@ def distill(
         ),
     ],
     teacher: Annotated[
-        str,
+        list[str],
         typer.Option(
             "--teacher",
             metavar="MODEL",
-            help="Checkpoint directory or hub name of a model that was fine-tuned on the task.",
+            help="Directory or hub name of a model that was fine-tuned on the task; "
+            "the answers of several are averaged.",
             show_default=False,
         ),
     ],
@@ -147,6 +160,9 @@ def distill(
     knows other labels, is made anew. The weights of the best epoch are kept; the best is chosen on
     a slice of the training data that is held out for it.
 
+    With a masked-lm task the student learns from plain text, before any task: the words that its
+    teacher guesses, or, with --objective tinybert, its states alone; it has no head then.
+
     Interrupt it and run the same command again: it goes on where it was.
     """
     from bertslim.methods.distill.settings import distill_settings
@@ -163,12 +179,12 @@ def distill(
     )
     settings = train_settings(training, seed, device)
     checkpoint = open_checkpoint(read_source(model))
-    taught_by = open_checkpoint(teacher)
+    teachers = _open_teachers(teacher)
     texts = {"unlabelled": teaching.unlabelled} if teaching.unlabelled else {}
     wanted = Step(
         command="distill",
-        settings={**asdict(wishes), **lasting(settings)},
-        inputs={"model": checkpoint, "teacher": taught_by},
+        settings={**asdict(wishes), **lasting(settings), **_of_words(described, teaching)},
+        inputs={"model": checkpoint, **teachers},
         suffix=_suffix(student),
         data={
             "task": task_digest(described, ("train", "validation")),
@@ -183,13 +199,14 @@ def distill(
 
         job = Job(
             checkpoint,
-            taught_by,
+            tuple(teachers.values()),
             described,
             wishes,
             settings,
             unlabelled=teaching.unlabelled,
             cache=teaching.cache,
             live=teaching.no_cache,
+            words=teaching.words,
         )
         return run(job, directory, resume)
 
@@ -198,14 +215,33 @@ def distill(
 
 def _refuse_what_cannot_be(task: Task, teaching: TeachingOptions) -> None:
     faults = []
-    if task.kind == "masked-lm":
-        faults.append(f"task {task.name} is masked-lm, and distill needs a task with an answer")
+    if teaching.words == "all" and task.kind != "masked-lm":
+        faults.append(f"--words all is for masked-lm tasks; {task.name} is {task.kind}")
     if teaching.unlabelled and task.kind not in TEXTS:
         faults.append(f"--unlabelled is for tasks on whole texts; {task.name} is {task.kind}")
     if teaching.cache and teaching.no_cache:
         faults.append("--cache and --no-cache exclude each other")
     if faults:
         raise SettingsError(fault_list("these options do not go together", faults))
+
+
+def _open_teachers(names: list[str]) -> dict[str, Checkpoint]:
+    """Open the teachers; the first is `teacher`, the second `teacher-2`.
+
+    Raises:
+        SettingsError: If one of them is there twice.
+    """
+    checkpoints = [open_checkpoint(name) for name in names]
+    places = [checkpoint.path.resolve() for checkpoint in checkpoints]
+    if twice := [n for n, place in zip(names, places, strict=True) if places.count(place) > 1]:
+        raise SettingsError(f"--teacher {twice[0]} is given twice", "name each teacher once")
+    roles = ["teacher", *(f"teacher-{number}" for number in range(2, len(names) + 1))]
+    return dict(zip(roles, checkpoints, strict=True))
+
+
+def _of_words(task: Task, teaching: TeachingOptions) -> dict[str, str]:
+    """Return the settings that masked-lm tasks have beside the others."""
+    return {"words": teaching.words} if task.kind == "masked-lm" else {}
 
 
 def _suffix(student: str | None) -> str:

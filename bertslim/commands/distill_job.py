@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from bertslim.store.checkpoint import Checkpoint
 from bertslim.train.settings import TrainSettings
@@ -11,6 +11,8 @@ from bertslim.train.task import Task
 if TYPE_CHECKING:
     from bertslim.methods.distill.settings import Distill
 
+Words = Literal["masked", "all"]
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -18,7 +20,7 @@ class Job:
 
     source: Checkpoint
     """What becomes the student."""
-    teacher: Checkpoint
+    teachers: tuple[Checkpoint, ...]
     task: Task
     distill: "Distill"
     training: TrainSettings
@@ -28,8 +30,17 @@ class Job:
     """Where the teacher's answers are kept for other runs."""
     live: bool
     """Whether the teacher is asked at every step."""
+    words: Words
+    """Of a masked-lm task: at which tokens guesses are compared."""
 
     @property
     def cut_from_teacher(self) -> bool:
         """Whether the student's weights are the teacher's own."""
-        return self.source.digest() == self.teacher.digest()
+        return self.source.digest() == self.teachers[0].digest()
+
+    @property
+    def reads_plain_text(self) -> bool:
+        """Whether encoders learn from encoders: the task has words to guess, and none is."""
+        from bertslim.methods.distill.plan import learns_answers
+
+        return self.task.kind == "masked-lm" and not learns_answers(self.distill)

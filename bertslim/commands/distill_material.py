@@ -1,9 +1,16 @@
-"""What a student is made of and taught with: both models, and the data as each of them reads it."""
+"""What a student is made of and taught with: the models, and the data as each of them reads it."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bertslim.errors import DataError, SettingsError
+from bertslim.commands.distill_teachers import (
+    Expert,
+    check_together,
+    expert,
+    open_teacher,
+    taught_labels,
+)
+from bertslim.errors import SettingsError
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -15,26 +22,21 @@ if TYPE_CHECKING:
     from bertslim.model.modeling import SlimBertPreTrainedModel
     from bertslim.train.examples import Examples
 
-TEXTS = ("text-classification", "text-regression")
-"""Kinds of task in which a text is one row, whatever its tokens are."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Material:
     """Models that fit together, and data."""
 
-    teacher: "SlimBertPreTrainedModel"
+    teachers: tuple[Expert, ...]
     source: "SlimBertPreTrainedModel"
     """What the student is cut out of, or the student itself."""
     cut: "Cut | None"
     planned: "Plan"
     learnt: "Examples"
-    held_out: "Examples"
-    """Another part of the training data, to choose by."""
-    reported: "Examples"
-    read_by_teacher: "Dataset | None"
-    """The rows of `learnt` as the teacher reads them; None if it reads the same."""
-    reported_to_teacher: "Examples"
+    held_out: "Examples | None"
+    """Another part of the training data, to choose by; None where nothing is guessed,"""
+    reported: "Examples | None"
+    """and so is this."""
 
 
 def material_of(job: "Job") -> Material:
@@ -42,76 +44,69 @@ def material_of(job: "Job") -> Material:
 
     Raises:
         SettingsError: If what is asked for cannot be made of these models.
-        DataError: If the teacher is for another task.
+        DataError: If a teacher is for another task.
     """
     from bertslim.methods.distill.plan import plan
-    from bertslim.model.loading import load_for_task
-    from bertslim.train.examples import load_tokenizer, prepare, read_examples
-    from bertslim.train.precision import choose_device, placed
     from bertslim.train.readers import read_split
+
+    models = [open_teacher(job, checkpoint) for checkpoint in job.teachers]
+    data = read_split(job.task, "train")
+    source = _open_source(job, taught_labels(job, models[0], data))
+    cut, config = _cut(job, source)
+    planned = plan(job.distill, config, models[0].config)
+    _check_unlabelled(job, planned)
+    check_together(job, planned, config, models)
+    learnt, held_out, reported = _examples(job, source, data)
+    pairs = zip(job.teachers, models, strict=True)
+    experts = tuple(expert(job, *pair, planned, learnt, reported) for pair in pairs)
+    return Material(experts, source, cut, planned, learnt, held_out, reported)
+
+
+def _open_source(job: "Job", labels: tuple[str, ...]) -> "SlimBertPreTrainedModel":
+    """Open what becomes the student, with the head that it needs."""
+    from bertslim.model.loading import load_encoder, load_for_task
+    from bertslim.train.precision import choose_device, placed
+
+    if job.reads_plain_text:
+        source = load_encoder(job.source)
+    else:
+        source = load_for_task(job.source, job.task.kind, labels, seed=job.training.seed)
+    return placed(source, choose_device(job.training.device))
+
+
+def _examples(
+    job: "Job", source: "SlimBertPreTrainedModel", data: "Dataset"
+) -> "tuple[Examples, Examples | None, Examples | None]":
+    """Return what is learnt from, what is chosen by, and what is reported on."""
+    from bertslim.train.examples import load_tokenizer, prepare, read_examples
     from bertslim.train.splits import hold_out
 
-    device, kind, seed = choose_device(job.training.device), job.task.kind, job.training.seed
-    teacher = placed(_load_teacher(job), device)
-    data = read_split(job.task, "train")
-    labels = _labels(job, teacher, data)
-    source = placed(load_for_task(job.source, kind, labels, seed=seed), device)
-    cut, config = _cut(job, source)
-    planned = plan(job.distill, config, teacher.config)
-    _check_unlabelled(job, planned)
     tokenizer = load_tokenizer(job.source.path)
+    if job.reads_plain_text:
+        return prepare(data, job.task, source, tokenizer), None, None
     reported = read_examples(job.task, "validation", source, tokenizer)
-    to_learn, to_choose = hold_out(data, seed)
+    to_learn, to_choose = hold_out(data, job.training.seed)
     learnt, held_out = (
         prepare(rows, reported.task, source, tokenizer)
         for rows in (_with_unlabelled(job, to_learn), to_choose)
     )
-    theirs = (None, reported)
-    if not _reads_alike(job, source, teacher):
-        theirs = _read_by_teacher(job, teacher, planned, learnt, reported)
-    return Material(teacher, source, cut, planned, learnt, held_out, reported, *theirs)
-
-
-def _load_teacher(job: "Job") -> "SlimBertPreTrainedModel":
-    from bertslim.model.loading import load_model, model_kind
-
-    teacher = load_model(job.teacher)
-    if (kind := model_kind(teacher)) != job.task.kind:
-        raise DataError(
-            f"--teacher {job.teacher.origin}: its head is for {kind or 'nothing'}, but task "
-            f"{job.task.name} is {job.task.kind}",
-            f"bertslim finetune MODEL --task {job.task.name}.toml makes a teacher",
-        )
-    return teacher
-
-
-def _labels(job: "Job", teacher: "SlimBertPreTrainedModel", data: "Dataset") -> tuple[str, ...]:
-    """Return the labels in the teacher's order, which becomes the student's."""
-    from bertslim.model.loading import nameless
-    from bertslim.train.examples import LABELLED, model_labels
-    from bertslim.train.readers import label_names
-
-    if job.task.kind not in LABELLED:
-        return ()
-    wanted, known = label_names(job.task, data), model_labels(teacher)
-    if nameless(known) and len(known) == len(wanted):
-        return wanted
-    if not set(wanted) <= set(known):
-        raise DataError(
-            f"--teacher {job.teacher.origin} knows the labels {', '.join(known)}, but task "
-            f"{job.task.name} has {', '.join(wanted)}",
-            "take the task that the teacher was trained on",
-        )
-    return known
+    return learnt, held_out, reported
 
 
 def _cut(job: "Job", source: "SlimBertPreTrainedModel") -> "tuple[Cut | None, SlimBertConfig]":
     """Return what is cut, and the configuration of the student."""
     from bertslim.methods.distill.cut import cut_config, cut_of
+    from bertslim.model.loading import model_kind
 
     if job.distill.student is None:
         return None, source.config
     cut = cut_of(job.distill.student, source.config)
+    if cut.hidden < source.config.hidden_size and model_kind(source) == "masked-lm":
+        raise SettingsError(
+            f"--student hidden={cut.hidden}: the decoder of a masked language model is its word "
+            "table, and cannot be narrowed with the states",
+            "--objective tinybert makes a narrow student, which learns no words",
+        )
     return cut, cut_config(source.config, cut)
 
 
@@ -134,50 +129,3 @@ def _with_unlabelled(job: "Job", rows: "Dataset") -> "Dataset":
     pool = read_unlabelled(job.task, [job.unlabelled])
     texts = pool.column_names
     return concatenate_datasets([rows.select_columns(texts), pool])
-
-
-def _reads_alike(
-    job: "Job", source: "SlimBertPreTrainedModel", teacher: "SlimBertPreTrainedModel"
-) -> bool:
-    """Whether two models certainly read the same: their tokenizers are equal, file by file."""
-    types = {model.config.type_vocab_size > 1 for model in (source, teacher)}
-    files = {checkpoint.tokenizer_digest() for checkpoint in (job.source, job.teacher)}
-    return len(types) == len(files) == 1
-
-
-def _read_by_teacher(
-    job: "Job",
-    teacher: "SlimBertPreTrainedModel",
-    planned: "Plan",
-    learnt: "Examples",
-    reported: "Examples",
-) -> "tuple[Dataset | None, Examples]":
-    """Encode the data for the teacher as well.
-
-    Raises:
-        SettingsError: If token by token is compared, and the tokens differ.
-    """
-    from bertslim.train.examples import load_tokenizer, prepare
-
-    tokenizer = load_tokenizer(job.teacher.path)
-    theirs, shown = (
-        prepare(examples.data, examples.task, teacher, tokenizer) for examples in (learnt, reported)
-    )
-    same = _same_column(learnt.encoded, theirs.encoded, "input_ids")
-    if same and _same_column(learnt.encoded, theirs.encoded, "token_type_ids"):
-        return None, shown
-    if not same and (planned.compares_tokens or job.task.kind not in TEXTS):
-        raise SettingsError(
-            f"{job.source.origin} and --teacher {job.teacher.origin} read other tokens, and "
-            f"{'this objective' if planned.compares_tokens else job.task.kind} compares tokens",
-            "take a student with the teacher's tokenizer"
-            + (", or --objective logits or pkd" if job.task.kind in TEXTS else ""),
-        )
-    return theirs.encoded, shown
-
-
-def _same_column(a: "Dataset", b: "Dataset", name: str) -> bool:
-    if name not in a.column_names or name not in b.column_names:
-        return name not in a.column_names and name not in b.column_names
-    first, second = (data.with_format("arrow")[:][name] for data in (a, b))
-    return bool(first.equals(second))

@@ -1,5 +1,6 @@
 """What `distill` does: prepares, cuts the student, finds the teacher's answers, trains, scores."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,13 @@ from bertslim.commands.step import rank
 from bertslim.console import note
 
 if TYPE_CHECKING:
+    from datasets import Dataset
+
     from bertslim.commands.distill_material import Material
+    from bertslim.commands.distill_teachers import Expert
+    from bertslim.methods.distill.plan import Plan
     from bertslim.methods.distill.shrink import Shrunk
+    from bertslim.train.records.layout import Kept
     from bertslim.train.teacher import Teacher
 
 ROWS_TO_CUT_BY = 512
@@ -31,10 +37,11 @@ def run(job: Job, directory: Path, resume: Path) -> dict[str, Any]:
     material = material_of(job)
     shrunk = _student(job, material)
     teacher = _teacher(job, material, resume)
-    scores = {}
+    taught: list[dict[str, Any]] = []
+    before = {}
     if rank() == 0:
-        scores["teacher"] = figures(material.teacher, material.reported_to_teacher)
-        scores["before"] = figures(shrunk.model, material.reported)
+        taught = [figures(one.model, one.reported) for one in material.teachers]
+        before = figures(shrunk.model, material.reported)
     student, training = distill(
         shrunk.model,
         teacher,
@@ -43,19 +50,23 @@ def run(job: Job, directory: Path, resume: Path) -> dict[str, Any]:
         material.learnt,
         material.held_out,
         basis=shrunk.basis if job.cut_from_teacher else None,
+        everywhere=job.words == "all",
         resume=ResumeFolder(resume, SECONDS_BETWEEN_SAVES),
     )
     if rank() > 0:
         return {}
     save_model(student, directory, tokenizer_from=job.source.path)
-    scores["after"] = figures(student, material.reported)
+    after, best = figures(student, material.reported), max(taught, key=_value)
     return {
         "weights": dict(material.planned.weights),
         "layers": material.planned.pairs,
         "energy": shrunk.energy,
         "training": asdict(training),
-        **scores,
-        "retention": _retention(scores),
+        "teachers": taught,
+        "teacher": best,
+        "before": before,
+        "after": after,
+        "retention": _value(after) / _value(best) if _value(best) > 0 else None,
     }
 
 
@@ -71,30 +82,46 @@ def _student(job: Job, material: "Material") -> "Shrunk":
 
 
 def _teacher(job: Job, material: "Material", resume: Path) -> "Teacher | None":
-    """Return who answers in training: a record where that is small enough, else the model."""
+    """Return who answers in training: records where these are small enough, else the models."""
+    from bertslim.train.panel import Panel
+
+    planned = material.planned
+    if not planned.needs_teacher:
+        return None
+    kept = None if material.learnt.masking else planned.kept
+    if job.cache and kept is None:
+        note("--cache is left alone: states of all tokens, and guesses of words, are too many")
+    folder = job.cache or resume / ANSWERS
+    members = [
+        _live(planned, one)
+        if job.live or kept is None
+        else _recorded(job, one, kept, material.learnt.encoded, folder)
+        for one in material.teachers
+    ]
+    if len(members) == 1:
+        return members[0]
+    return Panel(members, [one.order for one in material.teachers], planned.temperature)
+
+
+def _live(planned: "Plan", one: "Expert") -> "Teacher":
+    from bertslim.train.teacher import LiveTeacher
+
+    return LiveTeacher(one.model, planned.asked, one.rows)
+
+
+def _recorded(job: Job, one: "Expert", kept: "Kept", rows: "Dataset", folder: Path) -> "Teacher":
+    """Ask a teacher now; its record is its own, whoever else teaches."""
     from bertslim.train.precision import choose_device, choose_precision
     from bertslim.train.records.recording import Shelf, recorded_teacher
     from bertslim.train.stepping import join_processes
-    from bertslim.train.teacher import LiveTeacher
 
-    planned, rows = material.planned, material.read_by_teacher
-    if not planned.needs_teacher:
-        return None
-    if job.live or planned.kept is None:
-        if job.cache:
-            note("--cache is left alone: states of all tokens are too many to keep")
-        return LiveTeacher(material.teacher, planned.asked, rows)
     device = choose_device(job.training.device)
-    shelf = Shelf(
-        job.cache or resume / ANSWERS,
-        job.teacher.digest(),
-        choose_precision(job.training.precision, device),
-    )
-    rows = material.learnt.encoded if rows is None else rows
-    return recorded_teacher(material.teacher, rows, planned.kept, shelf, join_processes(device))
+    precision = choose_precision(job.training.precision, device)
+    shelf = Shelf(folder, one.checkpoint.digest(), precision)
+    read = rows if one.rows is None else one.rows
+    return recorded_teacher(one.model, read, kept, shelf, join_processes(device))
 
 
-def _retention(scores: dict[str, Any]) -> float | None:
-    """Return the share of the teacher's score that the student has."""
-    after, teacher = (scores[who]["score"]["value"] for who in ("after", "teacher"))
-    return float(after / teacher) if teacher > 0 else None
+def _value(found: Mapping[str, Any]) -> float:
+    """Return the score among a model's figures; 0 where nothing is scored."""
+    return float(found["score"]["value"]) if "score" in found else 0.0

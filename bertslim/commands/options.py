@@ -82,7 +82,10 @@ def _flag(parameter: Any) -> str:
 
 def _as_typed(parameter: Any, value: Any) -> Any:
     """Return a value as it would be typed: lists stand between commas where one word is wanted."""
-    one_word = not getattr(parameter, "multiple", False) and parameter.nargs == 1
+    multiple = getattr(parameter, "multiple", False)
+    if multiple and isinstance(value, str):
+        return [value]
+    one_word = not multiple and parameter.nargs == 1
     return ",".join(map(str, value)) if isinstance(value, list) and one_word else value
 
 

@@ -23,6 +23,7 @@ from bertslim.store.checkpoint import Checkpoint
 __all__ = [
     "KINDS",
     "head_kind",
+    "load_encoder",
     "load_for_task",
     "load_model",
     "model_kind",
@@ -103,6 +104,20 @@ def load_for_task(
     _set_labels(config, stored.config, kind, labels)
     model_tensors = _with_new_head(config, head, tensors, seed) if order is None else tensors
     return _assemble(stored, config, head, model_tensors)
+
+
+def load_encoder(checkpoint: Checkpoint) -> SlimBertPreTrainedModel:
+    """Open a model without its head; a pooler is taken for part of the head, if there is one.
+
+    Raises:
+        CheckpointError: As `load_model`.
+    """
+    stored = _read(checkpoint)
+    config = copy.deepcopy(stored.config)
+    if stored.head != ENCODER:
+        config.architectures, config.pooler_activation = [stock.BASE + ENCODER], None
+        config.problem_type, config.num_labels = None, 2
+    return _assemble(stored, config, ENCODER, stored.tensors)
 
 
 def _label_order(stored: Stored, kind: str, labels: Sequence[str]) -> list[int] | None:

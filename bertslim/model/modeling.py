@@ -245,25 +245,37 @@ class SlimBertForMaskedLM(SlimBertForTask):
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         labels: Tensor | None = None,
+        logits_at: Tensor | None = None,
         **inputs: Any,
     ) -> SlimBertOutput:
-        """Without `labels`, the logits of all tokens; with them the loss alone, and no logits.
+        """Guess words: at all tokens; or, with `logits_at` or `labels`, at some of them.
 
-        With labels the head sees only the tokens whose label is not -100, one in seven in training:
-        scoring a vocabulary takes most of the memory.
+        Scoring a vocabulary takes most of the memory, so that the head sees no token in vain.
+
+        Args:
+            input_ids: (batch, length), as all that follow.
+            attention_mask: As of the encoder.
+            token_type_ids: As of the encoder.
+            labels: The words to guess, -100 where there is none. There is a loss then, and there
+                are no logits unless `logits_at` asks for some.
+            logits_at: Where logits are wanted, labelled tokens among them; `logits` are then
+                (tokens, vocabulary), row by row.
+            **inputs: Of the encoder.
 
         Raises:
             ValueError: If the hidden state has a gate.
         """
         if (gates := inputs.get("gates")) is not None and gates.hidden is not None:
             raise ValueError("a masked language model's hidden state cannot be gated")
-        if labels is None:
+        if labels is None and logits_at is None:
             return super().forward(input_ids, attention_mask, token_type_ids, **inputs)
         encoded: SlimBertOutput = self.bert(input_ids, attention_mask, token_type_ids, **inputs)
-        asked = labels != -100  # (batch, length)
-        states = encoded["last_hidden_state"][asked]  # (asked, hidden)
+        at = cast("Tensor", labels) != -100 if logits_at is None else logits_at.bool()
+        states = encoded["last_hidden_state"][at]  # (tokens, hidden)
+        logits = self.logits(SlimBertOutput(last_hidden_state=states))
         return SlimBertOutput(
-            loss=self.loss(self.logits(SlimBertOutput(last_hidden_state=states)), labels[asked]),
+            loss=None if labels is None else self.loss(logits, labels[at]),
+            logits=None if logits_at is None else logits,
             hidden_states=encoded.hidden_states,
             attention_scores=encoded.attention_scores,
         )

@@ -22,6 +22,8 @@ POOL_BATCHES = 64
 
 TOKEN_COLUMNS = ("input_ids", "token_type_ids", "labels")
 EXAMPLE_COLUMNS = ("labels", "start_positions", "end_positions")
+LOGITS_AT = "logits_at"
+"""Column that tells a masked language model where its guesses are wanted: (batch, length)."""
 
 
 def length_buckets(
@@ -46,6 +48,15 @@ def length_buckets(
         for start in range(0, len(pool), batch_size)
     ]
     return [batches[index] for index in random.permutation(len(batches))]
+
+
+def row_lengths(encoded: "Dataset") -> list[int]:
+    """Return the tokens of each encoded row, without reading these."""
+    import pyarrow.compute
+
+    ids = encoded.select_columns("input_ids").with_format("arrow")[:]["input_ids"]
+    lengths: list[int] = pyarrow.compute.list_value_length(ids).to_pylist()
+    return lengths
 
 
 def rows_at(data: "Dataset", indices: Sequence[int]) -> list[Row]:

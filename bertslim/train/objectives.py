@@ -33,7 +33,8 @@ def teacher_objective(temperature: float, alpha: float) -> Objective:
       * answers: the same over the places of a text, a mean over the two ends;
       * a score: the squared error, a mean over examples. It has no temperature.
 
-    Masked language models have no logits while they learn from labels, and so no `soft`.
+    Masked language models have no logits while they learn from labels, and so no `soft`, unless
+    the batch says where they are wanted (`ask_words`).
 
     Args:
         temperature: T, which softens both distributions.
@@ -62,7 +63,8 @@ def compared_logits(
 ) -> tuple[Tensor, Tensor]:
     """Return the student's logits and the teacher's, (items, classes) each, in fp32.
 
-    Items are texts, or tokens with a label, or both ends of each answer, whose classes are places.
+    Items are texts, or tokens with a label, or both ends of each answer, whose classes are places;
+    or the tokens at which a masked language model was asked, whose classes are words.
     """
     if student.start_logits is not None:
         return _both_ends(student, batch), _both_ends(teacher, batch)
@@ -89,10 +91,15 @@ def divergence(z: Tensor, v: Tensor, temperature: float) -> Tensor:
         v: The teacher's.
         temperature: T.
     """
+    return divergences(z, v, temperature).mean()
+
+
+def divergences(z: Tensor, v: Tensor, temperature: float) -> Tensor:
+    """Return the divergence of each item, (items,); see `divergence`."""
     log_q = functional.log_softmax(z / temperature, dim=-1)
     log_p = functional.log_softmax(v / temperature, dim=-1)
-    kl = functional.kl_div(log_q, log_p, reduction="batchmean", log_target=True)
-    return kl * temperature**2
+    kl = functional.kl_div(log_q, log_p, reduction="none", log_target=True)
+    return kl.sum(-1) * temperature**2
 
 
 def _both_ends(outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:

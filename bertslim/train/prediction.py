@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.compute
 from datasets import Dataset
 
 from bertslim.console import track
 from bertslim.errors import BertslimError
-from bertslim.train.batching import Row, collate, length_buckets, rows_at
+from bertslim.train.batching import Row, collate, length_buckets, row_lengths, rows_at
 from bertslim.train.encoding import Masking, mask_by_number
 from bertslim.train.metrics import Metric, metrics_of
 from bertslim.train.outcomes import OUTCOMES, Outcomes, RowOutputs
@@ -108,9 +107,7 @@ def row_batches(
     encoded: Dataset, batch_size: int, masking: Masking | None, description: str
 ) -> Iterator[list[Row]]:
     """Yield all rows in batches of near-equal length, masked by their number; show progress."""
-    ids = encoded.select_columns("input_ids").with_format("arrow")[:]["input_ids"]
-    lengths = pyarrow.compute.list_value_length(ids).to_pylist()
-    buckets = length_buckets(lengths, batch_size, seed=0, epoch=0)
+    buckets = length_buckets(row_lengths(encoded), batch_size, seed=0, epoch=0)
     for bucket in track(buckets, description):
         rows = rows_at(encoded, bucket)
         yield rows if masking is None else [mask_by_number(row, masking) for row in rows]

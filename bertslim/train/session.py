@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from bertslim.console import note, track
 from bertslim.errors import TrainingError
-from bertslim.train.batching import Batch, collate, length_buckets, rows_at
+from bertslim.train.batching import Batch, collate, length_buckets, row_lengths, rows_at
 from bertslim.train.interruption import StopRequest
 from bertslim.train.optimisation import rate_flags, scale_learning_rates, warm_up_and_decay
 from bertslim.train.resume import (
@@ -78,7 +78,7 @@ class Session(Generic[Model]):
     def run(self) -> None:
         """Train from where the saved state ends to the last epoch; leave the best weights."""
         self._load()
-        lengths = [len(ids) for ids in self.train["input_ids"]]
+        lengths = row_lengths(self.train)
         for epoch in range(self.progress.epoch, self.settings.epochs):
             settings = self.settings
             batches = length_buckets(lengths, settings.batch_size, seed=settings.seed, epoch=epoch)

@@ -62,7 +62,10 @@ EXTENSIONS = {
     ".json": "squad",
     ".txt": "lines",
     ".text": "lines",
+    ".raw": "lines",
+    ".tokens": "lines",
 }
+"""The last two are WikiText's own."""
 
 
 @dataclass(frozen=True, slots=True)

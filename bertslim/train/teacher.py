@@ -9,7 +9,7 @@ from datasets import Dataset
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from bertslim.train.batching import Batch, collate, rows_at
+from bertslim.train.batching import LOGITS_AT, Batch, collate, rows_at
 from bertslim.train.precision import placed
 from bertslim.train.prediction import INPUTS
 
@@ -58,6 +58,7 @@ class LiveTeacher:
     def answers(self, batch: Mapping[str, Tensor]) -> Any:
         """Ask the model, without labels."""
         prefix = "" if self.rows is None else TEACHER
-        inputs = {name: batch[prefix + name] for name in INPUTS if prefix + name in batch}
+        names = (*INPUTS, LOGITS_AT)
+        inputs = {name: batch[prefix + name] for name in names if prefix + name in batch}
         with torch.no_grad():
             return self.model(**inputs, **self.asked)

@@ -51,3 +51,16 @@ def test_they_are_what_the_papers_say() -> None:
     assert (tiny.pairs, tiny.widths) == (((1, 3), (2, 6), (3, 9), (4, 12)), (768, 312))
     assert tiny.weights.keys() == {"embeddings", "hidden", "attention"}
     assert plans["tinybert-prediction"].weights == {"soft": 1.0}
+    general = plans["tinybert-general"]
+    assert general.weights.keys() == tiny.weights.keys()
+    triple = plans["distilbert"].weights
+    parts = [triple[term] / triple["cosine"] for term in ("soft", "task", "cosine")]
+    assert parts == pytest.approx([5, 2, 1], rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["distilbert", "tinybert-general"])
+def test_they_name_a_text_to_distil_from(name: str) -> None:
+    root = RECIPES[0].parents[2]
+    given = tomllib.loads((root / "configs" / "distill" / f"{name}.toml").read_text())
+    assert given["task"] == "configs/tasks/general.toml"
+    assert tomllib.loads((root / given["task"]).read_text())["kind"] == "masked-lm"

@@ -11,7 +11,14 @@ from torch import Tensor
 
 from bertslim.errors import CheckpointError
 from bertslim.model.configuration import layer_widths
-from bertslim.model.loading import KINDS, load_for_task, load_model, model_kind, save_model
+from bertslim.model.loading import (
+    KINDS,
+    load_encoder,
+    load_for_task,
+    load_model,
+    model_kind,
+    save_model,
+)
 from bertslim.model.surgery import remove_heads
 from bertslim.store.checkpoint import Checkpoint, open_checkpoint
 from tests.model.zoo import FAMILIES, batch, run, same, save_stock, stock_model
@@ -294,3 +301,17 @@ def test_a_new_head_needs_labels(tmp_path: Path) -> None:
     checkpoint = save_stock(tmp_path, "Bert", None)
     with pytest.raises(CheckpointError, match="a new one needs labels"):
         load_for_task(checkpoint, "text-classification")
+
+
+def test_an_encoder_is_had_without_its_head(tmp_path: Path) -> None:
+    for family in FAMILIES:
+        for kind in (None, "text-regression", "masked-lm"):
+            checkpoint = save_stock(tmp_path / f"{family}-{kind}", family, kind)
+            whole, encoder = load_model(checkpoint), load_encoder(checkpoint)
+            assert model_kind(encoder) is None
+            states = [run(m.encoder, **batch(family)).last_hidden_state for m in (whole, encoder)]
+            assert torch.equal(*states)
+            pooler = whole.config.pooler_activation if kind is None else None
+            assert encoder.config.pooler_activation == pooler
+            save_model(encoder, tmp_path / "out", tokenizer_from=None)
+            assert model_kind(load_model(open_checkpoint(tmp_path / "out"))) is None

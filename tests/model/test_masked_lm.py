@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
+from transformers import BertForMaskedLM
 
-from bertslim.model.loading import load_model
+from bertslim.model.loading import load_for_task, load_model, save_model
 from bertslim.model.modeling import Gates, SlimBertPreTrainedModel
 from tests.model.zoo import FAMILIES, batch, run, save_stock
 
@@ -39,6 +40,36 @@ def test_words_without_a_label_never_meet_the_vocabulary(tmp_path: Path) -> None
     assert run(model, **batch(), labels=asked_for(2)).logits is None
     assert run(model, **batch()).logits.shape == (3, 12, 64)
     assert shapes == [(6, 64), (3, 12, 64)]
+
+
+def test_logits_can_be_had_where_they_are_wanted(tmp_path: Path) -> None:
+    model = load_model(save_stock(tmp_path / "m", "Bert", "masked-lm"))
+    labels = asked_for(2)
+    wanted = labels != -100
+    wanted[1, 7] = True
+    whole = run(model, **batch())
+    some = run(model, **batch(), logits_at=wanted)
+    torch.testing.assert_close(some.logits, whole.logits[wanted])
+    assert some.loss is None
+    both = run(model, **batch(), labels=labels, logits_at=wanted)
+    assert torch.equal(both.logits, some.logits)
+    torch.testing.assert_close(both.loss, run(model, **batch(), labels=labels).loss)
+    none = run(model, **batch(), logits_at=torch.zeros_like(wanted))
+    assert none.logits.shape == (0, 64)
+
+
+def test_a_backbone_gets_a_head_whose_decoder_is_its_table(tmp_path: Path) -> None:
+    backbone = save_stock(tmp_path / "m", "Bert", None)
+    model = load_for_task(backbone, "masked-lm", seed=3)
+    assert run(model, **batch()).logits.shape == (3, 12, 64)
+    assert not torch.equal(
+        model.mlm.dense.weight, load_for_task(backbone, "masked-lm").mlm.dense.weight
+    )
+    save_model(model, tmp_path / "out", tokenizer_from=None)
+    theirs = BertForMaskedLM.from_pretrained(tmp_path / "out").eval()
+    table = theirs.bert.embeddings.word_embeddings.weight
+    assert theirs.cls.predictions.decoder.weight is table
+    torch.testing.assert_close(run(theirs, **batch()).logits, run(model, **batch()).logits)
 
 
 def test_gates_states_and_scores_go_with_labels(tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 """Training a student on what its teacher says (Hinton, Vinyals and Dean 2015)."""
 
+from functools import partial
+
 from torch import Tensor
 
 from bertslim.methods.distill.objective import first_map, objective_of
 from bertslim.methods.distill.plan import Plan
 from bertslim.model.modeling import SlimBertPreTrainedModel
+from bertslim.train.encoding import ask_words
 from bertslim.train.examples import Examples, selection_score
 from bertslim.train.loop import fit
 from bertslim.train.resume import ResumeFolder
@@ -18,9 +21,10 @@ def distill(
     planned: Plan,
     settings: TrainSettings,
     learnt: Examples,
-    held_out: Examples,
+    held_out: Examples | None,
     *,
     basis: Tensor | None = None,
+    everywhere: bool = False,
     resume: ResumeFolder | None = None,
 ) -> tuple[SlimBertPreTrainedModel, TrainReport]:
     """Train a student, in place, to be like its teacher.
@@ -32,15 +36,19 @@ def distill(
         settings: How to train.
         learnt: What is trained on.
         held_out: Another part of the training data; the best epoch is chosen on it. Where the head
-            does not learn, the last epoch is taken.
+            does not learn, or without such a part, the last epoch is taken.
         basis: The student's channels among the teacher's, (teacher's hidden, student's), if they
             are known: where maps between their states begin.
+        everywhere: Whether guesses of words are compared at all tokens, or at masked ones alone.
         resume: See `fit`.
 
     Returns:
         The student, and how training went.
     """
     start = first_map(*planned.widths, settings.seed) if basis is None else basis
+    answers, masking = planned.teaches_answers, learnt.masking
+    # where no word is guessed, texts are read as they will be later: without masks
+    ask = partial(ask_words, masking=masking, everywhere=everywhere) if masking else None
     return fit(
         student,
         learnt.encoded,
@@ -48,6 +56,7 @@ def distill(
         settings,
         teacher=teacher,
         asked=planned.asked,
-        evaluate=(lambda m: selection_score(m, held_out)) if planned.teaches_answers else None,
+        evaluate=(lambda m: selection_score(m, held_out)) if held_out and answers else None,
+        prepare=ask if answers else None,
         resume=resume,
     )

@@ -161,7 +161,7 @@ def watch(
             inputs = {n: torch.from_numpy(batch[n]).to(device) for n in INPUTS if n in batch}
             mask = inputs["attention_mask"].bool()
             with torch.no_grad():
-                model(**inputs, output_hidden_states=True)
+                model.encoder(**inputs, output_hidden_states=True)
     finally:
         for hook in hooks:
             hook.remove()

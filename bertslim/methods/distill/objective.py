@@ -15,9 +15,9 @@ from bertslim.methods.distill.terms import (
     cosine_loss,
     logit_error,
     patient_loss,
+    soft_error,
     task_loss,
 )
-from bertslim.train.objectives import soft_loss
 
 
 class WeightedSum(nn.Module):
@@ -46,7 +46,7 @@ def objective_of(plan: Plan, start: Tensor) -> WeightedSum:
     """
     terms: dict[str, Term] = {
         "task": task_loss,
-        "soft": partial(soft_loss, temperature=plan.temperature),
+        "soft": partial(soft_error, temperature=plan.temperature),
         "mse": logit_error,
         "patient": partial(patient_loss, pairs=plan.patient_pairs),
         "cosine": cosine_loss,

@@ -70,6 +70,11 @@ class Plan:
         return set(self.weights) != {"task"}
 
     @property
+    def compares_states(self) -> bool:
+        """Whether more is compared than answers."""
+        return self.compares_tokens or "patient" in self.weights
+
+    @property
     def compares_tokens(self) -> bool:
         """Whether more is compared than answers and first tokens."""
         return any(term in self.weights for term in (*STATES, "attention"))
@@ -84,15 +89,18 @@ class Plan:
         return Kept(logits, tuple(sorted(states)))
 
 
+def learns_answers(settings: Distill) -> bool:
+    """Whether the student's head will learn, whatever the two models are like."""
+    return any(term in ANSWERS for term in _weights(settings, hidden=1))
+
+
 def plan(settings: Distill, student: SlimBertConfig, teacher: SlimBertConfig) -> Plan:
     """Work out what is compared.
 
     Raises:
         SettingsError: With everything in which the two models do not fit together.
     """
-    preset = _preset(settings.objective, settings.alpha, teacher.hidden_size)
-    given = {**preset, **settings.weights}
-    weights = {name: weight for name, weight in given.items() if weight > 0}
+    weights = _weights(settings, teacher.hidden_size)
     depths = (student.num_hidden_layers, teacher.num_hidden_layers)
     pairs = _pairs(settings.match, *depths)
     # the top layer is left out of `patient`: its part is what the logits learn (section 3.2)
@@ -102,6 +110,12 @@ def plan(settings: Distill, student: SlimBertConfig, teacher: SlimBertConfig) ->
     if faults := [*_pair_faults(planned, *depths), *_shape_faults(planned, student, teacher)]:
         raise SettingsError(fault_list("student and teacher do not fit together", faults))
     return planned
+
+
+def _weights(settings: Distill, hidden: int) -> dict[str, float]:
+    """Return the weights of the terms that count."""
+    given = {**_preset(settings.objective, settings.alpha, hidden), **settings.weights}
+    return {name: weight for name, weight in given.items() if weight > 0}
 
 
 def _preset(objective: ObjectiveName, alpha: float | None, hidden: int) -> dict[str, float]:

@@ -39,7 +39,7 @@ def shrink(model: SlimBertPreTrainedModel, cut: Cut, rows: Dataset) -> Shrunk:
     for the whole model, with a LayerNorm fitted to each of the old ones.
 
     Args:
-        model: A model for a task other than masked-lm; it is left as it is.
+        model: Any; one with a masked-lm head has to stay as wide as it is. It is left alone.
         cut: What is cut out of it.
         rows: Encoded rows that activations are looked at on.
     """
@@ -106,8 +106,9 @@ def _output_by_heads(model: SlimBertPreTrainedModel, layer: int) -> Tensor:
 
 
 def _pooled(model: SlimBertPreTrainedModel, found: Energies, cut: Cut) -> Tensor | None:
-    """Return the numbers of the pooler's units that move the logits most."""
+    """Return the numbers of the pooler's units that move the logits most, or move most."""
     if found.pooled is None:
         return None
-    weight = model.state_dict()["classifier.weight"].double()  # (classes, hidden)
-    return torch.tensor(strongest(found.pooled * weight.square().sum(0), cut.hidden))
+    weight = model.state_dict().get("classifier.weight")  # (classes, hidden)
+    reach = 1.0 if weight is None else weight.double().square().sum(0)
+    return torch.tensor(strongest(found.pooled * reach, cut.hidden))

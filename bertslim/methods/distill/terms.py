@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bertslim.train.batching import IGNORED_LABEL
-from bertslim.train.objectives import compared_logits, squared_error
+from bertslim.train.batching import IGNORED_LABEL, LOGITS_AT
+from bertslim.train.objectives import compared_logits, divergences, soft_loss, squared_error
 
 Batch = Mapping[str, Tensor]
 Term = Callable[[Any, Any, Batch], Tensor]
@@ -28,9 +28,20 @@ def task_loss(student: Any, _teacher: Any, _batch: Batch) -> Tensor:
     return loss
 
 
+def soft_error(student: Any, teacher: Any, batch: Batch, temperature: float) -> Tensor:
+    """Return how far the student's logits are from the teacher's; see `teacher_objective`."""
+    if LOGITS_AT in batch:
+        z, v = compared_logits(student, teacher, batch)
+        return word_mean(divergences(z, v, temperature), batch)
+    return soft_loss(student, teacher, batch, temperature)
+
+
 def logit_error(student: Any, teacher: Any, batch: Batch) -> Tensor:
     """Return |z - v|^2, what the divergence becomes at a high temperature (Hinton et al. §2.1)."""
-    return squared_error(*compared_logits(student, teacher, batch))
+    z, v = compared_logits(student, teacher, batch)
+    if LOGITS_AT in batch:
+        return word_mean((z - v).square().sum(-1), batch)
+    return squared_error(z, v)
 
 
 def patient_loss(student: Any, teacher: Any, batch: Batch, pairs: Pairs) -> Tensor:
@@ -95,6 +106,16 @@ def token_mean(values: Tensor, batch: Batch) -> Tensor:
     """Average (batch, length) values over the real tokens of each row."""
     mask = batch["attention_mask"].to(values.dtype)
     return (values * mask).sum(-1) / mask.sum(-1)
+
+
+def word_mean(values: Tensor, batch: Batch) -> Tensor:
+    """Average (tokens,) values at the tokens where logits were wanted, first over those of a row.
+
+    Where these are the masked ones, which are the items, it is a plain mean.
+    """
+    at = batch[LOGITS_AT]  # (batch, length)
+    table = torch.zeros(at.shape, device=at.device).masked_scatter(at, values)
+    return item_mean(table.sum(-1) / at.sum(-1).clamp(min=1), batch)
 
 
 def item_mean(rows: Tensor, batch: Batch) -> Tensor:

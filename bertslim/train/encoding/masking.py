@@ -7,7 +7,7 @@ import numpy.typing as npt
 from transformers import PreTrainedTokenizerBase
 
 from bertslim.errors import CheckpointError
-from bertslim.train.batching import IGNORED_LABEL, Batch, Row, collate
+from bertslim.train.batching import IGNORED_LABEL, LOGITS_AT, Batch, Row, collate
 from bertslim.train.task import Task
 
 MASKED, REPLACED = 0.8, 0.1
@@ -56,6 +56,22 @@ def mask_tokens(batch: Batch, random: np.random.Generator, masking: Masking) -> 
     for row_ids, row_labels, row_allowed in zip(ids, labels, allowed, strict=True):
         _mask_row(row_ids, row_labels, np.flatnonzero(row_allowed), random, masking)
     return {**batch, "input_ids": ids, "labels": labels}
+
+
+def ask_words(
+    batch: Batch, random: np.random.Generator, masking: Masking, *, everywhere: bool
+) -> Batch:
+    """Mask a batch, and add where a model's logits are wanted: `logits_at`, (batch, length).
+
+    Args:
+        batch: A padded batch.
+        random: Draws the masks.
+        masking: How words are masked.
+        everywhere: Whether logits are wanted of all tokens, or of those that are to be guessed.
+    """
+    masked = mask_tokens(batch, random, masking)
+    at = batch["attention_mask"] == 1 if everywhere else masked["labels"] != IGNORED_LABEL
+    return {**masked, LOGITS_AT: at}
 
 
 def mask_by_number(row: Row, masking: Masking) -> Row:

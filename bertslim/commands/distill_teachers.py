@@ -1,0 +1,182 @@
+"""Who teaches in `distill`: the models, their labels, and the data as they read it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bertslim.errors import DataError, SettingsError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from bertslim.commands.distill_job import Job
+    from bertslim.methods.distill.plan import Plan
+    from bertslim.model.configuration import SlimBertConfig
+    from bertslim.model.modeling import SlimBertPreTrainedModel
+    from bertslim.store.checkpoint import Checkpoint
+    from bertslim.train.examples import Examples
+
+TEXTS = ("text-classification", "text-regression")
+"""Kinds of task in which a text is one row, whatever its tokens are."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Expert:
+    """One teacher."""
+
+    checkpoint: "Checkpoint"
+    model: "SlimBertPreTrainedModel"
+    order: tuple[int, ...]
+    """Where the student's labels stand among its own; empty where they have no names."""
+    rows: "Dataset | None"
+    """The training rows as it reads them; None if it reads what the student reads."""
+    reported: "Examples | None"
+    """What it is scored on; None where nothing is guessed."""
+
+
+def open_teacher(job: "Job", checkpoint: "Checkpoint") -> "SlimBertPreTrainedModel":
+    """Open a teacher; where plain text is read, its encoder alone.
+
+    Raises:
+        DataError: If it is for another task.
+    """
+    from bertslim.model.loading import load_encoder, load_model, model_kind
+    from bertslim.train.precision import choose_device, placed
+
+    plain = job.reads_plain_text
+    teacher = load_encoder(checkpoint) if plain else load_model(checkpoint)
+    if not plain and (kind := model_kind(teacher)) != job.task.kind:
+        raise DataError(
+            f"--teacher {checkpoint.origin}: its head is for {kind or 'nothing'}, but task "
+            f"{job.task.name} is {job.task.kind}",
+            f"bertslim finetune MODEL --task {job.task.name}.toml makes a teacher",
+        )
+    return placed(teacher, choose_device(job.training.device))
+
+
+def taught_labels(
+    job: "Job", teacher: "SlimBertPreTrainedModel", data: "Dataset"
+) -> tuple[str, ...]:
+    """Return the labels in the first teacher's order, which becomes the student's.
+
+    Raises:
+        DataError: If it does not know them all.
+    """
+    from bertslim.model.loading import nameless
+    from bertslim.train.examples import LABELLED, model_labels
+    from bertslim.train.readers import label_names
+
+    if job.task.kind not in LABELLED:
+        return ()
+    wanted, known = label_names(job.task, data), model_labels(teacher)
+    if nameless(known) and len(known) == len(wanted):
+        return wanted
+    if not set(wanted) <= set(known):
+        raise DataError(
+            f"--teacher {job.teachers[0].origin} knows the labels {', '.join(known)}, but task "
+            f"{job.task.name} has {', '.join(wanted)}",
+            "take the task that the teacher was trained on",
+        )
+    return known
+
+
+def check_together(
+    job: "Job",
+    planned: "Plan",
+    student: "SlimBertConfig",
+    teachers: "Sequence[SlimBertPreTrainedModel]",
+) -> None:
+    """See whether what teachers say can be averaged, and compared word by word.
+
+    Raises:
+        SettingsError: If not.
+    """
+    if len(teachers) > 1 and planned.compares_states:
+        terms = ", ".join(t for t in planned.weights if t not in ("task", "soft", "mse"))
+        raise SettingsError(
+            f"{len(teachers)} teachers: this objective compares states ({terms}), and those of "
+            "different models have no average",
+            "give one --teacher, or --objective logits",
+        )
+    words = sorted({student.vocab_size, *(teacher.config.vocab_size for teacher in teachers)})
+    guessed = {"soft", "mse"} & planned.weights.keys()
+    if job.task.kind == "masked-lm" and guessed and len(words) > 1:
+        raise SettingsError(
+            "student and teacher guess among different numbers of words: "
+            f"{' and '.join(map(str, words))}",
+            "take a student with the teacher's vocabulary",
+        )
+
+
+def expert(
+    job: "Job",
+    checkpoint: "Checkpoint",
+    model: "SlimBertPreTrainedModel",
+    planned: "Plan",
+    learnt: "Examples",
+    reported: "Examples | None",
+) -> Expert:
+    """Say how a teacher reads what the student reads.
+
+    Raises:
+        DataError: If it knows other labels than the first.
+        SettingsError: If token by token is compared, and the tokens differ.
+    """
+    order = _order(job, checkpoint, model, learnt.labels)
+    if _reads_alike(job, checkpoint, learnt, model):
+        return Expert(checkpoint, model, order, None, reported)
+    from bertslim.train.examples import load_tokenizer, prepare
+
+    tokenizer = load_tokenizer(checkpoint.path)
+    theirs = prepare(learnt.data, learnt.task, model, tokenizer)
+    shown = prepare(reported.data, reported.task, model, tokenizer) if reported else None
+    same = _same_column(learnt.encoded, theirs.encoded, "input_ids")
+    # of words that are guessed, one text at a time, the types are all the first
+    alike = job.task.kind == "masked-lm"
+    if same and (alike or _same_column(learnt.encoded, theirs.encoded, "token_type_ids")):
+        return Expert(checkpoint, model, order, None, shown)
+    if not same and (planned.compares_tokens or job.task.kind not in TEXTS):
+        raise SettingsError(
+            f"{job.source.origin} and --teacher {checkpoint.origin} read other tokens, and "
+            f"{'this objective' if planned.compares_tokens else job.task.kind} compares tokens",
+            "take a student with the teacher's tokenizer"
+            + (", or --objective logits or pkd" if job.task.kind in TEXTS else ""),
+        )
+    return Expert(checkpoint, model, order, theirs.encoded, shown)
+
+
+def _order(
+    job: "Job",
+    checkpoint: "Checkpoint",
+    model: "SlimBertPreTrainedModel",
+    labels: Sequence[str],
+) -> tuple[int, ...]:
+    from bertslim.model.loading import nameless
+    from bertslim.train.examples import model_labels
+
+    known = model_labels(model) if labels else ()
+    if nameless(known) and len(known) == len(labels):
+        return tuple(range(len(labels)))
+    if set(known) != set(labels):
+        raise DataError(
+            f"--teacher {checkpoint.origin} knows the labels {', '.join(known)}, and --teacher "
+            f"{job.teachers[0].origin} knows {', '.join(labels)}",
+            "teachers of one student have to know the same labels",
+        )
+    return tuple(known.index(label) for label in labels)
+
+
+def _reads_alike(
+    job: "Job", checkpoint: "Checkpoint", learnt: "Examples", model: "SlimBertPreTrainedModel"
+) -> bool:
+    """Whether two models certainly read the same: their tokenizers are equal, file by file."""
+    types = {"token_type_ids" in learnt.encoded.column_names, model.config.type_vocab_size > 1}
+    files = {other.tokenizer_digest() for other in (job.source, checkpoint)}
+    return len(types) == len(files) == 1
+
+
+def _same_column(a: "Dataset", b: "Dataset", name: str) -> bool:
+    if name not in a.column_names or name not in b.column_names:
+        return name not in a.column_names and name not in b.column_names
+    first, second = (data.with_format("arrow")[:][name] for data in (a, b))
+    return bool(first.equals(second))
