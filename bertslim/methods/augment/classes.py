@@ -69,8 +69,8 @@ def _spherical_k_means(
     points: Matrix, classes: int, random: np.random.Generator
 ) -> npt.NDArray[np.int64]:
     """Cluster unit vectors by their cosine (Dhillon and Modha 2001)."""
-    centres = points[random.choice(len(points), classes, replace=False)]  # (classes, channels)
-    found = np.zeros(len(points), np.int64)
+    centres = _far_apart(points, classes, random)  # (classes, channels)
+    found = np.full(len(points), -1)
     for _ in range(ROUNDS):
         nearest = np.argmax(points @ centres.T, axis=1)
         if np.array_equal(nearest, found):
@@ -79,6 +79,17 @@ def _spherical_k_means(
         members = np.eye(classes, dtype=np.float32)[found]  # (words, classes)
         centres = _unit(members.T @ points)
     return found
+
+
+def _far_apart(points: Matrix, count: int, random: np.random.Generator) -> Matrix:
+    """Draw points to begin with, each by its distance from those before (k-means++)."""
+    chosen = [int(random.integers(len(points)))]
+    nearest = points @ points[chosen[0]]  # (words,) the cosine with the nearest one chosen
+    while len(chosen) < count:
+        reach = np.cumsum(np.maximum(1 - nearest, 0) + np.finfo(np.float32).eps)
+        chosen.append(int(np.searchsorted(reach, random.random() * reach[-1])))
+        nearest = np.maximum(nearest, points @ points[chosen[-1]])
+    return points[chosen]
 
 
 def _numbers(names: Sequence[str]) -> Mapping[str, int]:

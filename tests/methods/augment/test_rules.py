@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from bertslim.methods.augment import classes as classes_of_words
 from bertslim.methods.augment.classes import word_classes
 from bertslim.methods.augment.lexicon import lexicon_of
 from bertslim.methods.augment.rules import SENTENCE_RULES, WORD_RULES
@@ -63,7 +64,9 @@ def test_pos_keeps_capitals() -> None:
     assert draw(0, np.random.default_rng(0)) == "Bad"
 
 
-def test_words_with_alike_neighbours_are_a_class() -> None:
+def test_words_with_alike_neighbours_are_a_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classes_of_words, "CLASSES", 5)
+    monkeypatch.setattr(classes_of_words, "WORDS_PER_CLASS", 3)
     random = np.random.default_rng(0)
     nouns, verbs = ("film", "book", "story", "plot"), ("was", "is", "seems", "looks")
     sentences = [
@@ -73,10 +76,10 @@ def test_words_with_alike_neighbours_are_a_class() -> None:
     classes = word_classes(sentences, seed=0)
     assert classes.keys() == {*nouns, *verbs, *GOOD, *BAD, "the", "very"}
     assert classes == word_classes(sentences, seed=0)
-    groups = [{classes[word] for word in words} for words in (nouns, verbs, [*GOOD, *BAD])]
-    # eighteen words are two classes, and none of these is torn apart
-    assert [len(group) for group in groups] == [1, 1, 1]
-    assert len(set(classes.values())) == 2
+    words = (nouns, verbs, [*GOOD, *BAD], ["the"], ["very"])
+    groups = [{classes[word] for word in own} for own in words]
+    assert [len(group) for group in groups] == [1] * 5
+    assert len(set(classes.values())) == 5
 
 
 def test_rare_words_and_marks_have_no_class() -> None:
