@@ -18,7 +18,7 @@ from bertslim.methods.augment.neighbours import Neighbours, by_embedding, by_vec
 from bertslim.methods.augment.rules.rule import Draw, Source
 from bertslim.methods.augment.sentence import Sentence
 from bertslim.methods.augment.vocabulary import whole_words
-from bertslim.model.modeling import SlimBertOutput, SlimBertPreTrainedModel
+from bertslim.model.modeling import SlimBertForMaskedLM, SlimBertOutput
 
 MOST_TOKENS = 8192
 """Of one batch: the masked copies of a long sentence are read in several."""
@@ -30,7 +30,7 @@ Candidates = Mapping[int, Sequence[str]]
 class MaskedLm:
     """Draws one of K candidates."""
 
-    model: SlimBertPreTrainedModel
+    model: SlimBertForMaskedLM
     tokenizer: PreTrainedTokenizerBase
     words: Mapping[int, str]
     """Whole words by id: pieces of words and marks are no candidates."""
@@ -46,7 +46,7 @@ class MaskedLm:
             CheckpointError: If its tokenizer cannot mask, or knows no whole words.
         """
         model, tokenizer = source.model, source.tokenizer
-        if model is None or tokenizer is None:
+        if not isinstance(model, SlimBertForMaskedLM) or tokenizer is None:
             raise ValueError("masked-lm is made of a model and its tokenizer")
         words = whole_words(tokenizer)
         if tokenizer.mask_token_id is None or not words:
