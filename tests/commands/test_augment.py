@@ -11,6 +11,7 @@ from bertslim.methods.augment import augment as method
 from tests.tiny import record_of, save_tiny_bert
 from tests.train.tasks import conll_task, lines_task, write_task
 
+RECIPES = sorted((Path(__file__).parents[2] / "configs" / "augment").glob("*.toml"))
 Printed = pytest.CaptureFixture[str]
 Patch = pytest.MonkeyPatch
 
@@ -245,3 +246,14 @@ def test_unlabelled_wants_a_directory_of_augment(capfd: Printed) -> None:
     words = ["distill", "tiny", "--teacher", "tiny", "--task", "data/task.toml", "--alpha", "1"]
     assert main([*words, "--unlabelled", "tiny"]) == 2
     assert "tiny is a directory without a table" in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("place")
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_recipes_are_the_methods(recipe: Path, capfd: Printed) -> None:
+    words = ["augment", "--task", "data/task.toml", "-o", "out"]
+    more = ["--model", "mlm"] if recipe.stem == "tinybert" else []
+    assert main([*words, *more, "--config", str(recipe), "--dry-run"]) == 0
+    assert main([*words, *more, "--method", recipe.stem, "--dry-run"]) == 0
+    first, second = capfd.readouterr().err.splitlines()
+    assert first == second
