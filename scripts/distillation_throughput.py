@@ -25,7 +25,7 @@ import logging
 import statistics
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -45,6 +45,7 @@ from transformers import (
     Trainer,
     TrainingArguments,
 )
+from transformers.utils.logging import disable_progress_bar
 
 from bertslim.console import Verbosity, verbosity
 from bertslim.methods.distill.objective import first_map, objective_of
@@ -89,6 +90,7 @@ def main() -> None:
     verbosity.set(Verbosity.QUIET)
     logging.disable(logging.WARNING)
     warnings.filterwarnings("ignore")
+    disable_progress_bar()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     rows = exact_rows(options.steps * options.batch_size)
@@ -136,15 +138,15 @@ def write_models(options: argparse.Namespace, folder: Path) -> None:
         save_model(model, folder / name, tokenizer_from=checkpoint.path)
 
 
-def contestants(work: Work) -> dict[str, Round]:
-    found = {OURS: partial(timed, partial(ours, work)), STOCK: partial(timed, partial(stock, work))}
+def contestants(work: Work) -> Mapping[str, Round]:
+    found = {OURS: ours(work), STOCK: stock(work)}
     if importlib.util.find_spec("textbrewer") is not None:
-        for name, cached in (("TextBrewer", False), ("TextBrewer, its cache", True)):
-            found[name] = partial(timed, partial(textbrewer, work, cached))
-    return found
+        found["TextBrewer"] = textbrewer(work, cached=False)
+        found["TextBrewer, its cache"] = textbrewer(work, cached=True)
+    return {name: partial(timed, train) for name, train in found.items()}
 
 
-def ours(work: Work) -> None:
+def ours(work: Work) -> Callable[[], None]:
     """Ask the teacher once, write its answers down, train: what `distill` does."""
     teacher, student = (
         load_model(open_checkpoint(work.folder / n)) for n in ("teacher", "student")
@@ -165,13 +167,17 @@ def ours(work: Work) -> None:
         seed=0,
         device="cpu",
     )
-    if planned.kept is None:
+    if (kept := planned.kept) is None:
         raise SystemExit("logits are always kept")
-    with tempfile.TemporaryDirectory() as answers:
-        shelf = Shelf(Path(answers), "teacher", choose_precision("auto", CPU))
-        recorded = recorded_teacher(teacher, work.rows, planned.kept, shelf, join_processes(CPU))
-        objective = objective_of(planned, first_map(*planned.widths, seed=0))
-        fit(student, work.rows, objective, settings, teacher=recorded, asked=planned.asked)
+    objective = objective_of(planned, first_map(*planned.widths, seed=0))
+
+    def train() -> None:
+        with tempfile.TemporaryDirectory() as answers:
+            shelf = Shelf(Path(answers), "teacher", choose_precision("auto", CPU))
+            recorded = recorded_teacher(teacher, work.rows, kept, shelf, join_processes(CPU))
+            fit(student, work.rows, objective, settings, teacher=recorded, asked=planned.asked)
+
+    return train
 
 
 class DistillingTrainer(Trainer):
@@ -184,7 +190,7 @@ class DistillingTrainer(Trainer):
         model: nn.Module,
         inputs: Mapping[str, Tensor],
         return_outputs: bool = False,
-        num_items_in_batch: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
         """Mix T^2 KL with the loss of the labels."""
         del num_items_in_batch
@@ -200,7 +206,7 @@ class DistillingTrainer(Trainer):
         return (loss, outputs) if return_outputs else loss
 
 
-def stock(work: Work) -> None:
+def stock(work: Work) -> Callable[[], object]:
     """Train with transformers alone."""
     teacher, student = stock_models(work)
     arguments = TrainingArguments(
@@ -220,7 +226,7 @@ def stock(work: Work) -> None:
     )
     trainer.teacher = teacher
     trainer.remove_callback(PrinterCallback)
-    trainer.train()
+    return trainer.train
 
 
 def stock_models(work: Work) -> tuple[nn.Module, Any]:
@@ -235,7 +241,7 @@ def padded(rows: Sequence[Row]) -> dict[str, Tensor]:
     return {name: torch.from_numpy(column) for name, column in collate(rows, 0).items()}
 
 
-def textbrewer(work: Work, cached: bool) -> None:
+def textbrewer(work: Work, *, cached: bool) -> Callable[[], None]:
     """Train with TextBrewer's loop; labels weigh as above, its cross entropy lacks T^2."""
     brewer = importlib.import_module("textbrewer")
     teacher, student = stock_models(work)
@@ -246,19 +252,21 @@ def textbrewer(work: Work, cached: bool) -> None:
         hard_label_weight=1 - ALPHA,
         is_caching_logits=cached,
     )
-    with tempfile.TemporaryDirectory() as name:
-        training = brewer.TrainingConfig(log_dir=None, output_dir=name, device="cpu")
+    training = brewer.TrainingConfig(
+        log_dir=None, output_dir=str(work.folder / "textbrewer"), device="cpu"
+    )
+    loader: DataLoader[Row] = DataLoader(
+        work.rows.with_format(None), work.batch_size, shuffle=True, collate_fn=padded
+    )
+
+    def train() -> None:
         distiller = brewer.BasicDistiller(
             training, config, teacher, student, labelled_logits, labelled_logits
         )
-        loader = DataLoader(
-            work.rows.with_format(None),  # type: ignore[arg-type]
-            work.batch_size,
-            shuffle=True,
-            collate_fn=padded,
-        )
         with distiller:
             distiller.train(optimizer, loader, num_epochs=EPOCHS, max_grad_norm=1.0)
+
+    return train
 
 
 def labelled_logits(_batch: object, outputs: Any) -> dict[str, object]:
