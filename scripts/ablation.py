@@ -1,7 +1,7 @@
 """What each part of TinyBERT's task distillation is worth: its losses, its halves, more texts.
 
 python scripts/ablation.py TEACHER TASK.toml OUTPUT [--model MASKED-LM] [--seeds 0 1 2]
-    [--student layers=4,hidden=192] [--copies 5] [--epochs 2] [--prediction-epochs 1] ...
+    [--student layers=3,hidden=192,heads=12] [--copies 5] [--epochs 2] [--prediction-epochs 1] ...
 
 As in the paper's ablation (Jiao et al. 2020, tables 2 and 3) one part is left out at a time. Every
 way learns states for --epochs, then answers for --prediction-epochs, on the task's texts and the
@@ -82,7 +82,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("task", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--model", type=Path, help="a masked language model to augment with")
-    parser.add_argument("--student", default="layers=4,hidden=192")
+    parser.add_argument("--student", default="layers=3,hidden=192,heads=12")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS), metavar="WAY")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--copies", type=int, default=5)
@@ -116,6 +116,7 @@ def result(options: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
     rate = ["--learning-rate", str(options.prediction_rate)]
     epochs = ["--epochs", str(round(options.prediction_epochs * longer))]
     words = ["--temperature", "1", *taught, *rate, *epochs, *shape]
+    words += ["--cache", str(options.output / "answers")]
     return distilled(options, student, place, seed, words)
 
 
@@ -133,7 +134,7 @@ def distilled(
 ) -> dict[str, Any]:
     words = ["distill", str(student), "--teacher", str(options.teacher), "--seed", str(seed)]
     words += ["--task", str(options.task), "--output", str(place)]
-    return done([*words, *more, "--cache", str(options.output / "answers")], place)
+    return done([*words, *more], place)
 
 
 def done(words: Sequence[str], place: Path) -> dict[str, Any]:

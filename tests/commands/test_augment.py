@@ -109,6 +109,12 @@ def test_distill_takes_the_directory(place: Path) -> None:
     assert record["report"]["training"]["steps"] == -(-rows // 32)
 
 
+def test_plain_texts(place: Path) -> None:
+    lines_task(place, "\n".join(originals(place)))
+    assert augment("--copies", "1", "--rate", "ngram=1", "-o", "out", task="small.toml") == 0
+    assert {tuple(row) for row in table(place / "out")} == {("text",)}
+
+
 def test_pairs(place: Path) -> None:
     rows = [
         f"the film was {a}\tit is very {a}\t{n % 3}" for n, a in enumerate(["good", "bad"] * 20)
