@@ -17,7 +17,6 @@ from bertslim.store.growing import GrowingList
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from bertslim.methods.augment.augment import Rules
     from bertslim.methods.augment.rules.rule import Source, Vectors
     from bertslim.train.tables import Row
 
@@ -68,7 +67,7 @@ def _rows(job: Job) -> "Dataset":
 def _augment_rest(job: Job, rows: "Dataset", done: GrowingList) -> None:
     from bertslim.methods.augment.augment import augment, make_rules
 
-    rules: Rules = make_rules(job.augment, _source(job, rows))
+    rules = make_rules(job.augment, _source(job, rows))
     rest = rows.select(range(len(done), len(rows)))
     for row in track(rest, f"augmenting {job.task.name}", len(rest)):
         texts = tuple(row[role] for role in _text_roles(rows))

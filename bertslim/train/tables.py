@@ -4,7 +4,6 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Literal
 
 import pyarrow
 import pyarrow.parquet
@@ -12,7 +11,6 @@ import pyarrow.parquet
 from bertslim.errors import SettingsError
 from bertslim.train.readers.arrow import columns_of
 
-TableFormat = Literal["jsonl", "csv", "parquet"]
 Row = dict[str, str | float]
 Types = Mapping[str, type]
 """The columns in their order: `str` or `float`."""

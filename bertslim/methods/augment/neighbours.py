@@ -1,7 +1,7 @@
 """The nearest words of a word that no single piece stands for (Jiao et al. 2020, Algorithm 1)."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -50,7 +50,7 @@ def by_vectors(vectors: Vectors, count: int) -> Neighbours:
 
 
 def _nearest(
-    known: Tensor, vector: Tensor, names: "list[str] | tuple[str, ...]", word: str, count: int
+    known: Tensor, vector: Tensor, names: Sequence[str], word: str, count: int
 ) -> tuple[str, ...]:
     """Return the words with the highest cosine, the word itself not among them."""
     cosines = known @ vector  # (words,)
