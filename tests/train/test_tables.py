@@ -54,16 +54,17 @@ def test_vectors(tmp_path: Path) -> None:
         words, matrix = read_vectors(path, 2)
         assert words == ("the", "é")
         assert matrix.tolist() == [[0.5, -1], [pytest.approx(0.1), 2]]
-    assert read_vectors(glove, 9)[0] == ("the", "é", "film")
+    glove.write_text(glove.read_text() + "two words 5 6\nend 7 8\n")
+    assert read_vectors(glove, 9)[0] == ("the", "é", "film", "end")
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("the 1 2\nfilm 1\n", "bad:2: 1 numbers where 2 are usual"),
-        ("the 1 2\nfilm 1 x\n", "bad:2: not a word and its numbers"),
-        ("the 1 nan\n", "bad:1: not a word"),
-        ("the\n", "bad:1: not a word"),
+        ("the 1 2\nfilm 1\n", "bad:2: not a word and 2 numbers"),
+        ("the 1 2\nfilm 1 x\n", "bad:2: not a word and 2 numbers"),
+        ("the 1 nan\n", "bad:1: not a word and "),
+        ("the\n", "bad:1: not a word and "),
         ("\n", "holds no vectors"),
     ],
 )

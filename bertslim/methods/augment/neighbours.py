@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from bertslim.methods.augment.rules.rule import Vectors
+from bertslim.methods.augment.sentence import is_word
 
 REMEMBERED = 2**16
 """Words whose neighbours are kept; texts use the same words again and again."""
@@ -37,14 +38,16 @@ def by_embedding(table: Tensor, words: Mapping[int, str], count: int) -> Neighbo
 
 def by_vectors(vectors: Vectors, count: int) -> Neighbours:
     """Look in word vectors from elsewhere, such as GloVe, as the paper does."""
-    known = functional.normalize(torch.from_numpy(vectors.matrix), dim=-1)  # (words, channels)
-    places = {word: number for number, word in reversed(list(enumerate(vectors.words)))}
+    at = [number for number, word in enumerate(vectors.words) if is_word(word)]
+    names = [vectors.words[number] for number in at]
+    known = functional.normalize(torch.from_numpy(vectors.matrix[at]), dim=-1)  # (words, channels)
+    places = {word: number for number, word in reversed(list(enumerate(names)))}
 
     def near(word: str, _pieces: Pieces) -> tuple[str, ...]:
         place = places.get(word, places.get(word.lower()))
         if place is None:
             return ()
-        return _nearest(known, known[place], vectors.words, vectors.words[place], count)
+        return _nearest(known, known[place], names, names[place], count)
 
     return functools.lru_cache(REMEMBERED)(near)
 

@@ -19,7 +19,8 @@ WordVectors = tuple[tuple[str, ...], npt.NDArray[np.float32]]
 def read_vectors(path: Path, most: int) -> WordVectors:
     """Read the first words of a file and their vectors, (words, channels).
 
-    A first line of two numbers, as word2vec has it, is passed over.
+    A first line of two numbers, as word2vec has it, is passed over; so are entries of several
+    words, which the largest GloVe file holds.
 
     Raises:
         DataError: with file and line of what is wrong.
@@ -30,12 +31,12 @@ def read_vectors(path: Path, most: int) -> WordVectors:
     for number, cells in islice(_cells(path, faults), most + 1):
         if number == 1 and len(cells) == 2:
             continue
-        row = _numbers(cells[1:])
+        size = len(rows[0]) if rows else len(cells) - 1
+        row = _numbers(cells[-size:]) if len(cells) > size > 0 else None
         if row is None or not np.isfinite(row).all():
-            faults.add(path, number, "not a word and its numbers", "give GloVe's text format")
-        elif rows and len(row) != len(rows[0]):
-            faults.add(path, number, f"{len(row)} numbers where {len(rows[0])} are usual")
-        else:
+            fault = f"not a word and {size} numbers" if rows else "not a word and numbers"
+            faults.add(path, number, fault, "give GloVe's text format")
+        elif len(cells) == size + 1:
             words.append(cells[0])
             rows.append(row)
     if not rows and not faults.count:
@@ -75,6 +76,6 @@ def _cells(path: Path, faults: FaultLog) -> Iterator[tuple[int, list[str]]]:
 
 def _numbers(cells: list[str]) -> npt.NDArray[np.float32] | None:
     try:
-        return np.array(cells, np.float32) if cells else None
+        return np.array(cells, np.float32)
     except ValueError:
         return None

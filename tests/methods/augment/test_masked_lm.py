@@ -95,8 +95,8 @@ def test_no_words_no_candidates(rule: MaskedLm) -> None:
 
 
 def test_neighbours_from_vectors() -> None:
-    matrix = np.array([[1, 0], [0.9, 0.1], [0, 1], [-1, 0]], np.float32)
-    near = by_vectors(Vectors(("good", "fine", "film", "bad"), matrix), 2)
+    matrix = np.array([[1, 0], [0.9, 0.1], [0, 1], [-1, 0], [1, 0]], np.float32)
+    near = by_vectors(Vectors(("good", "fine", "film", "bad", "!"), matrix), 2)
     assert near("good", ()) == ("fine", "film")
     assert near("Good", ()) == ("fine", "film")
     assert near("unheard", ()) == ()
