@@ -17,7 +17,7 @@ from bertslim.store.growing import GrowingList
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from bertslim.methods.augment.rules.rule import Source, Vectors
+    from bertslim.methods.augment.rule import Source, Vectors
     from bertslim.train.tables import Row
 
 MOST_VECTORS = 100_000
@@ -77,7 +77,7 @@ def _augment_rest(job: Job, rows: "Dataset", done: GrowingList) -> None:
 
 def _source(job: Job, rows: "Dataset") -> "Source":
     """Gather what rules are made of."""
-    from bertslim.methods.augment.rules.rule import Source
+    from bertslim.methods.augment.rule import Source
     from bertslim.train.readers.vectors import read_tags
 
     given: dict[str, Any] = {
@@ -122,7 +122,7 @@ def _language_model(job: Job) -> dict[str, Any]:
 
 
 def _vectors(job: Job) -> "Vectors | None":
-    from bertslim.methods.augment.rules.rule import Vectors
+    from bertslim.methods.augment.rule import Vectors
     from bertslim.train.readers.vectors import read_vectors
 
     return None if job.vectors is None else Vectors(*read_vectors(job.vectors, MOST_VECTORS))

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bertslim.methods.augment.rule import Draw, SentenceRule, Source, WordRule
 from bertslim.methods.augment.rules import SENTENCE_RULES, WORD_RULES
-from bertslim.methods.augment.rules.rule import Draw, SentenceRule, Source, WordRule
 from bertslim.methods.augment.sentence import Sentence, split
 from bertslim.methods.augment.settings import Augment
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bertslim.methods.augment.rules.rule import Vectors
+from bertslim.methods.augment.rule import Vectors
 from bertslim.methods.augment.sentence import is_word
 
 REMEMBERED = 2**16

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bertslim.methods.augment.augment import Rules, augment, make_rules
-from bertslim.methods.augment.rules.rule import Draw, Source
+from bertslim.methods.augment.rule import Draw, Source
 from bertslim.methods.augment.sentence import Sentence
 from bertslim.methods.augment.settings import Augment, MethodName, augment_settings
 

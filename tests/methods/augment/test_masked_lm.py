@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from bertslim.methods.augment.neighbours import by_embedding, by_vectors
+from bertslim.methods.augment.rule import Source, Vectors
 from bertslim.methods.augment.rules import masked_lm
 from bertslim.methods.augment.rules.masked_lm import MaskedLm
-from bertslim.methods.augment.rules.rule import Source, Vectors
 from bertslim.methods.augment.sentence import split
 from bertslim.methods.augment.vocabulary import whole_words
 from bertslim.model.loading import load_model

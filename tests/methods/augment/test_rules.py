@@ -9,8 +9,8 @@ import pytest
 from bertslim.methods.augment import classes as classes_of_words
 from bertslim.methods.augment.classes import word_classes
 from bertslim.methods.augment.lexicon import lexicon_of
+from bertslim.methods.augment.rule import Source
 from bertslim.methods.augment.rules import SENTENCE_RULES, WORD_RULES
-from bertslim.methods.augment.rules.rule import Source
 from bertslim.methods.augment.sentence import split
 from tests.tiny import BAD, GOOD
 

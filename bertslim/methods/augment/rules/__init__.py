@@ -6,11 +6,11 @@ sentences follow.
 
 from collections.abc import Callable, Mapping
 
+from bertslim.methods.augment.rule import SentenceRule, Source, WordRule
 from bertslim.methods.augment.rules.mask import Mask
 from bertslim.methods.augment.rules.masked_lm import MaskedLm
 from bertslim.methods.augment.rules.ngram import NGram
 from bertslim.methods.augment.rules.pos import PartOfSpeech
-from bertslim.methods.augment.rules.rule import SentenceRule, Source, WordRule
 
 WORD_RULES: Mapping[str, Callable[[Source], WordRule]] = {
     "mask": Mask.made,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bertslim.methods.augment.rules.rule import Draw, Source
+from bertslim.methods.augment.rule import Draw, Source
 from bertslim.methods.augment.sentence import Sentence
 
 

@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from bertslim.errors import CheckpointError
 from bertslim.methods.augment.neighbours import Neighbours, by_embedding, by_vectors
-from bertslim.methods.augment.rules.rule import Draw, Source
+from bertslim.methods.augment.rule import Draw, Source
 from bertslim.methods.augment.sentence import Sentence
 from bertslim.methods.augment.vocabulary import whole_words
 from bertslim.model.modeling import SlimBertForMaskedLM, SlimBertOutput

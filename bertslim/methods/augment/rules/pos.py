@@ -6,7 +6,7 @@ import numpy as np
 
 from bertslim.methods.augment.classes import word_classes
 from bertslim.methods.augment.lexicon import Lexicon, lexicon_of
-from bertslim.methods.augment.rules.rule import Draw, Source
+from bertslim.methods.augment.rule import Draw, Source
 from bertslim.methods.augment.sentence import Sentence, split
 
 
