@@ -9,6 +9,7 @@ import typer
 
 from bertslim import __version__
 from bertslim.commands import (
+    augment,
     bench,
     distill,
     evaluate,
@@ -44,6 +45,7 @@ for module in (
     prune_heads,
     prune_l0,
     distill,
+    augment,
     theseus,
     fuse,
     quantize,

@@ -18,6 +18,7 @@ from bertslim.commands.options import (
     command,
 )
 from bertslim.commands.step import Step, read_source, run_step
+from bertslim.commands.tables import table_in
 from bertslim.errors import SettingsError, fault_list
 from bertslim.store.checkpoint import Checkpoint, open_checkpoint
 from bertslim.store.digest import file_digest
@@ -67,8 +68,9 @@ class TeachingOptions:
             "--unlabelled",
             metavar="FILE",
             exists=True,
-            dir_okay=False,
-            help="More texts to ask the teacher about; with it labels are not learnt from.",
+            callback=table_in,
+            help="More texts to ask the teacher about, or what augment made; with it labels are not"
+            " learnt from.",
             show_default=False,
         ),
     ] = None

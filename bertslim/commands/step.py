@@ -39,11 +39,12 @@ class Step:
     Attributes:
         command: The subcommand.
         settings: The options that determine the result, JSON-able.
-        inputs: Input checkpoints by role; `model` is the one whose lineage goes on.
+        inputs: Input checkpoints by role; `model`, if there is one, has the lineage that goes on.
         data: Digest of each data set by role.
         data_sources: Where the data lies, for people.
         suffix: What the default output's name adds to the input's.
         method_version: Raised when the same settings come to mean another result.
+        beside: What the default output lies beside, and is named after, where that is no `model`.
     """
 
     command: str
@@ -53,6 +54,7 @@ class Step:
     data: dict[str, str] = field(default_factory=dict)
     data_sources: dict[str, str] = field(default_factory=dict)
     method_version: int = 1
+    beside: Path | None = None
 
     def request(self) -> provenance.Request:
         """Return the request, with the inputs as they are on disk now."""
@@ -63,7 +65,7 @@ class Step:
 
     def default_output(self) -> Path:
         """Return the directory to write when `-o` is not given: beside the input, or here."""
-        path = self.inputs["model"].place
+        path = self.beside or self.inputs["model"].place
         return path.with_name(f"{path.name}-{self.suffix}")
 
 
@@ -198,12 +200,15 @@ def _mark_as_current(output: Path) -> None:
 
 
 def _lineage(step: Step) -> tuple[dict[str, Any], ...]:
-    return provenance.lineage_of(step.inputs["model"].path)
+    model = step.inputs.get("model")
+    return () if model is None else provenance.lineage_of(model.path)
 
 
 def _replayable_model(step: Step) -> dict[str, str]:
     """Return MODEL as a later `--config` finds it from any directory: a path or a hub name."""
-    model = step.inputs["model"]
+    model = step.inputs.get("model")
+    if model is None:
+        return {}
     return {"model": str(model.place) if model.place == model.path.resolve() else model.origin}
 
 

@@ -77,7 +77,7 @@ def prepare(
         SettingsError: If the task's texts are longer than the model has positions.
     """
     config = model.config
-    _check_vocabulary(tokenizer, config.vocab_size)
+    check_vocabulary(tokenizer, config.vocab_size)
     labels = _output_labels(task, model) if task.kind in LABELLED else ()
     encoded = encode(
         data,
@@ -187,7 +187,12 @@ def _output_labels(task: Task, model: SlimBertPreTrainedModel) -> tuple[str, ...
     return task.labels
 
 
-def _check_vocabulary(tokenizer: PreTrainedTokenizerBase, rows: int) -> None:
+def check_vocabulary(tokenizer: PreTrainedTokenizerBase, rows: int) -> None:
+    """See whether a model has an embedding for every word of a tokenizer.
+
+    Raises:
+        CheckpointError: If it has not.
+    """
     words = max(tokenizer.get_vocab().values()) + 1
     if words > rows:
         raise CheckpointError(

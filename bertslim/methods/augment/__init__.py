@@ -1,0 +1,1 @@
+"""More training texts out of those that there are, for a teacher to label."""
