@@ -46,7 +46,7 @@ class Int8Options:
         bool | None,
         typer.Option(
             "--attention-products/--no-attention-products",
-            help="Also the products inside attentions; the default for openvino, save for questions.",
+            help="The products inside attentions, too; by default for openvino, not for questions.",
             show_default=False,
         ),
     ] = None
