@@ -11,12 +11,15 @@ from torch import Tensor
 from bertslim.console import note
 from bertslim.errors import CheckpointError, fault_list
 from bertslim.model import modeling, stock
+from bertslim.model.checking import check_tensors
 from bertslim.model.configuration import SlimBertConfig
 from bertslim.model.families import FAMILIES
 from bertslim.model.families.family import ENCODER, WORDS
 from bertslim.model.kinds import HEADS, KINDS, SINGLE_LABEL, head_kind, model_kind
+from bertslim.model.lstm.configuration import SlimLstmConfig
 from bertslim.model.modeling import SlimBertPreTrainedModel
 from bertslim.model.saving import save_model
+from bertslim.model.slim import SlimConfig
 from bertslim.model.twin import stock_reasons, zero_padded_twin
 from bertslim.store.checkpoint import Checkpoint
 
@@ -30,9 +33,6 @@ __all__ = [
     "stock_reasons",
     "zero_padded_twin",
 ]
-
-MOST_FAULTS = 12
-"""How many tensors one message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def load_for_task(
     config.architectures = [stock.BASE + head]
     if head != stored.head:
         config.pooler_activation = FAMILIES[config.family].poolers.get(head)
-    order = _label_order(stored, kind, labels)
+    order = label_order(stored.path, stored.config, kind, labels)
     tensors = dict(stored.tensors)
     if order is None:
         tensors = {name: t for name, t in tensors.items() if name.startswith("bert.")}
@@ -100,20 +100,22 @@ def load_for_task(
     elif order:
         rows = torch.tensor(order)
         tensors |= {n: t[rows] for n, t in tensors.items() if n.startswith("classifier.")}
-    _set_labels(config, stored.config, kind, labels)
+    set_labels(config, stored.config, kind, labels)
     model_tensors = _with_new_head(config, head, tensors, seed) if order is None else tensors
     return _assemble(stored, config, head, model_tensors)
 
 
-def _label_order(stored: Stored, kind: str, labels: Sequence[str]) -> list[int] | None:
+def label_order(
+    path: Path, stored: SlimConfig, kind: str, labels: Sequence[str]
+) -> list[int] | None:
     """Rows of the stored head in the order of `labels`; [] as it is; None if it cannot serve."""
-    same = head_kind(stored.config) == kind
+    same = head_kind(stored) == kind
     if kind not in ("text-classification", "token-classification"):
         return [] if same else None
-    names = [name for _, name in sorted((stored.config.id2label or {}).items())]
+    names = [name for _, name in sorted((stored.id2label or {}).items())]
     if not labels and not same:
         raise CheckpointError(
-            f"{stored.path} has no head for {kind}, and a new one needs labels",
+            f"{path} has no head for {kind}, and a new one needs labels",
             "name the labels in the task, or give it labelled training data",
         )
     if not labels or (same and nameless(names) and len(names) == len(labels)):
@@ -128,9 +130,8 @@ def nameless(names: Sequence[str]) -> bool:
     return list(names) == [f"LABEL_{number}" for number in range(len(names))]
 
 
-def _set_labels(
-    config: SlimBertConfig, stored: SlimBertConfig, kind: str, labels: Sequence[str]
-) -> None:
+def set_labels(config: SlimConfig, stored: SlimConfig, kind: str, labels: Sequence[str]) -> None:
+    """Write into a configuration what the head of a kind of task is for."""
     if kind != head_kind(stored):
         config.problem_type, config.num_labels = None, 2
     if kind == "text-classification":
@@ -151,6 +152,12 @@ def _read(checkpoint: Checkpoint) -> Stored:
     raw, path = checkpoint.config, checkpoint.path
     if raw.get("model_type") == SlimBertConfig.model_type:
         return _read_slim(checkpoint)
+    if raw.get("model_type") == SlimLstmConfig.model_type:
+        raise CheckpointError(
+            f"{path} is a recurrent model ({SlimLstmConfig.model_type}), and this is done to "
+            "transformers alone",
+            "bertslim distill, evaluate, inspect and bench take it",
+        )
     family = FAMILIES.get(str(raw.get("model_type")))
     if family is None:
         raise CheckpointError(
@@ -226,32 +233,10 @@ def _assemble(
     """Put the tensors into a model, after checking all of them."""
     shapes = _shapes(config, head)
     untied = stored.untied if head == WORDS else []
-    faults = [*stored.faults, *untied, *_tensor_faults(shapes, tensors)]
-    if faults:
-        more = len(faults) - MOST_FAULTS
-        shown = [*faults[:MOST_FAULTS], *([f"and {more} more"] if more > 0 else [])]
-        raise CheckpointError(
-            fault_list(f"{stored.path} cannot be loaded", shown),
-            "config.json and the weights do not belong together, or training diverged: "
-            "save the model again, or take an earlier checkpoint",
-        )
+    check_tensors(stored.path, shapes, tensors, [*stored.faults, *untied])
     model = _empty_model(config, head)
     prefix = "bert." if head == ENCODER else ""
     weights = {name.removeprefix(prefix): tensors[name].float().contiguous() for name in shapes}
     model.load_state_dict(weights, assign=True)
     model.train(False)
     return model
-
-
-def _tensor_faults(shapes: Mapping[str, torch.Size], tensors: Mapping[str, Tensor]) -> list[str]:
-    faults = []
-    for name, shape in shapes.items():
-        if name not in tensors:
-            faults.append(f"missing tensor {name}")
-        elif tensors[name].shape != shape:
-            faults.append(
-                f"{name} is {tuple(tensors[name].shape)}, config.json says {tuple(shape)}"
-            )
-        elif not tensors[name].isfinite().all():
-            faults.append(f"{name} has values that are not finite")
-    return faults
