@@ -20,6 +20,10 @@ class Blocks(Protocol):
         """Words + positions (+ token types), normalised, projected where the encoder is wider."""
         ...
 
+    def rows(self, g: GraphBuilder, path: str, ids: str) -> str:
+        """Return rows by id, (..., width), of a table that may be int8, a scale for each row."""
+        ...
+
     def masks(self, g: GraphBuilder, windows: Collection[int | None]) -> Masks:
         """Write what the attentions need to leave out padding, once for each window."""
         ...
