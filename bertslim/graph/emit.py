@@ -6,13 +6,15 @@ from dataclasses import dataclass, replace
 import torch
 from onnx import ModelProto
 
-from bertslim.errors import CheckpointError
+from bertslim.errors import CheckpointError, UnavailableError
 from bertslim.graph import heads
 from bertslim.graph.encoder import encoder
 from bertslim.graph.form import PLAIN, Form
 from bertslim.graph.nodes import GraphBuilder
 from bertslim.model import modeling
 from bertslim.model.configuration import SlimBertConfig
+from bertslim.model.lstm.modeling import SlimLstmPreTrainedModel
+from bertslim.model.slim import SlimModel
 from bertslim.store.deployment import Fusion
 
 Head = Callable[[GraphBuilder, SlimBertConfig, str], None]
@@ -40,12 +42,12 @@ class Written:
     """By the path of a linear layer, the node that multiplies with its weights."""
 
 
-def emit(model: modeling.SlimBertPreTrainedModel, form: Form = PLAIN) -> ModelProto:
+def emit(model: SlimModel, form: Form = PLAIN) -> ModelProto:
     """Write the graph of a model; see `write`."""
     return write(model, form).proto
 
 
-def write(model: modeling.SlimBertPreTrainedModel, form: Form = PLAIN) -> Written:
+def write(model: SlimModel, form: Form = PLAIN) -> Written:
     """Write the graph of a model, straight from its weights.
 
     Inputs are `input_ids`, `attention_mask` and, where the model tells token types apart,
@@ -55,7 +57,10 @@ def write(model: modeling.SlimBertPreTrainedModel, form: Form = PLAIN) -> Writte
 
     Raises:
         CheckpointError: If the model uses what ONNX has no operator for, or exceeds 2 GiB.
+        UnavailableError: If it is recurrent, for which no graph is written.
     """
+    if isinstance(model, SlimLstmPreTrainedModel):
+        raise UnavailableError("no graph is written of recurrent models", "take --runtime torch")
     weights = {name: t.to("cpu", torch.float32) for name, t in model.state_dict().items()}
     _refuse_too_large(weights)
     config = model.config
