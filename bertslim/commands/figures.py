@@ -4,19 +4,19 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bertslim.model.modeling import SlimBertPreTrainedModel
+    from bertslim.model.slim import SlimModel
     from bertslim.train.examples import Examples
     from bertslim.train.prediction import Score
 
 
-def figures(model: "SlimBertPreTrainedModel", reported: "Examples") -> dict[str, Any]:
+def figures(model: "SlimModel", reported: "Examples") -> dict[str, Any]:
     """Return parameters, FLOPs per sequence of 128 tokens, and the score on the reported data."""
     from bertslim.train.examples import score_model
 
     return scored_figures(model, score_model(model, reported))
 
 
-def scored_figures(model: "SlimBertPreTrainedModel", score: "Score") -> dict[str, Any]:
+def scored_figures(model: "SlimModel", score: "Score") -> dict[str, Any]:
     """Return the same of a model whose score is known."""
     from bertslim.model.shapes import LENGTH, flops, parameter_counts
 

@@ -12,8 +12,8 @@ from bertslim.store.deployment import GRAPH
 from bertslim.train.task import Task
 
 if TYPE_CHECKING:
-    from bertslim.model.modeling import SlimBertPreTrainedModel
     from bertslim.model.quantization import Quantization
+    from bertslim.model.slim import SlimModel
 
 Graphs = Callable[[str, str], bytes]
 """(runtime, precision) -> graph."""
@@ -29,7 +29,7 @@ def stored_graph(checkpoint: Checkpoint) -> Graphs:
     return lambda _runtime, _precision: (checkpoint.path / GRAPH).read_bytes()
 
 
-def written_graphs(model: "SlimBertPreTrainedModel", ranges: Ranges) -> Graphs:
+def written_graphs(model: "SlimModel", ranges: Ranges) -> Graphs:
     """Write a model down in the form that a runtime runs best; each is calibrated for once."""
     measured = functools.cache(ranges)
 
@@ -43,9 +43,7 @@ def written_graphs(model: "SlimBertPreTrainedModel", ranges: Ranges) -> Graphs:
     return graph_for
 
 
-def ranges_from(
-    model: "SlimBertPreTrainedModel", checkpoint: Checkpoint, task: Task | None, seed: int
-) -> Ranges:
+def ranges_from(model: "SlimModel", checkpoint: Checkpoint, task: Task | None, seed: int) -> Ranges:
     """Return what calibrates a model, when it is asked to, on training data of a task."""
 
     def measure(runtime: str) -> "Quantization":
@@ -61,13 +59,16 @@ def ranges_from(
 
 
 def task_ranges(
-    model: "SlimBertPreTrainedModel", checkpoint: Checkpoint, task: Task, runtime: str, seed: int
+    model: "SlimModel", checkpoint: Checkpoint, task: Task, runtime: str, seed: int
 ) -> "Quantization":
     """Calibrate on a sample of a task's training data, by the defaults of `quantize`."""
     from bertslim.methods.quantize.calibrate import quantize
     from bertslim.methods.quantize.observe import Rows
+    from bertslim.model.lstm.modeling import SlimLstmPreTrainedModel
     from bertslim.train.examples import Sample, load_tokenizer, read_examples
 
+    if isinstance(model, SlimLstmPreTrainedModel):
+        raise UnavailableError("int8 is for transformers", "leave int8 out of --precision")
     tokenizer = load_tokenizer(checkpoint.path)
     sample = Sample(CALIBRATION_ROWS, seed)
     examples = read_examples(task, "train", model, tokenizer, sample)

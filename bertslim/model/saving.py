@@ -54,8 +54,9 @@ def save_model(model: SlimModel, directory: Path, *, tokenizer_from: Path | None
     directory.mkdir(parents=True, exist_ok=True)
     model.config.architectures = [type(model).__name__]
     form = _form(model)
-    for name in MODELLING_FILES if form.code else ():
-        shutil.copyfile(form.code / name, directory / name)
+    if form.code is not None:
+        for name in MODELLING_FILES:
+            shutil.copyfile(form.code / name, directory / name)
     text = json.dumps(form.settings, indent=2, sort_keys=True, ensure_ascii=False)
     (directory / CONFIG).write_text(text + "\n", encoding="utf-8")
     weights = {n: form.tensors[n].detach().cpu().contiguous() for n in sorted(form.tensors)}

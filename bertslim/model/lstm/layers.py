@@ -21,6 +21,8 @@ class Embeddings(nn.Module):
     `spellings` (vocabulary, word_length) is data, not weight: the characters of each word.
     """
 
+    spellings: Tensor
+
     def __init__(self, config: SlimLstmConfig) -> None:
         super().__init__()
         self.words = nn.Embedding(config.vocab_size, config.embedding_size)
@@ -49,7 +51,7 @@ class Embeddings(nn.Module):
         """
         x = self.characters(spellings.flatten(0, -2).long())  # (words, word_length, size)
         answers: Tensor = self.convolution(x.transpose(1, 2)).amax(-1)  # (words, filters)
-        return answers.unflatten(0, spellings.shape[:-1])
+        return answers.reshape(*spellings.shape[:-1], -1)
 
 
 class BiLstm(nn.Module):
@@ -135,7 +137,8 @@ class Attention(nn.Module):
         # a = softmax(v^T tanh(W h + b)) over the real tokens      (batch, length)
         scores = self.score(torch.tanh(self.dense(states))).squeeze(-1)
         weights = (scores * mask + FAR_BELOW * (1 - mask)).softmax(-1)
-        return (weights.unsqueeze(1) @ states).squeeze(1)
+        mean: Tensor = weights.unsqueeze(1) @ states
+        return mean.squeeze(1)
 
 
 class Largest(nn.Module):

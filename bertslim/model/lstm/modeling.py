@@ -8,7 +8,7 @@ checkpoints, which therefore open where bertslim is not installed.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +45,7 @@ class SlimLstmPreTrainedModel(PreTrainedModel):
 
     def get_input_embeddings(self) -> nn.Module:
         """Return the table of words."""
-        encoder: SlimLstmModel = getattr(self, self.base_model_prefix, self)
+        encoder = cast("SlimLstmModel", getattr(self, self.base_model_prefix, self))
         return encoder.embeddings.words
 
 
