@@ -79,6 +79,7 @@ def form_for(
         dynamic=dynamic,
         islands=islands,
         scales=scales,
+        letters="table",
     )
 
 

@@ -51,6 +51,17 @@ class Blocks(Protocol):
         """Return f(x W^T + b); `name` is the path of the activation."""
         ...
 
+    def lstm(self, g: GraphBuilder, x: str, hidden: int, path: str) -> str:
+        """Return the states of both directions, (length, directions, batch, hidden).
+
+        Args:
+            g: Where to.
+            x: (length, batch, inputs), 0 at padding.
+            hidden: Channels of a direction.
+            path: Of the LSTM.
+        """
+        ...
+
     def added_and_normed(
         self, g: GraphBuilder, x: str | None, path: str, residual: str, norm: str, epsilon: float
     ) -> str:

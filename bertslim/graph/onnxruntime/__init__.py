@@ -7,6 +7,16 @@ noted with the reason; `scripts/onnxruntime_operators.py` measures each of them.
 from bertslim.graph.onnxruntime.attention import attention
 from bertslim.graph.onnxruntime.embeddings import embeddings, rows
 from bertslim.graph.onnxruntime.linear import activated, added_and_normed, linear
+from bertslim.graph.onnxruntime.lstm import lstm
 from bertslim.graph.standard.attention import masks
 
-__all__ = ["activated", "added_and_normed", "attention", "embeddings", "linear", "masks", "rows"]
+__all__ = [
+    "activated",
+    "added_and_normed",
+    "attention",
+    "embeddings",
+    "linear",
+    "lstm",
+    "masks",
+    "rows",
+]

@@ -3,5 +3,15 @@
 from bertslim.graph.standard.attention import attention, masks
 from bertslim.graph.standard.embeddings import embeddings, rows
 from bertslim.graph.standard.linear import activated, added_and_normed, linear
+from bertslim.graph.standard.lstm import lstm
 
-__all__ = ["activated", "added_and_normed", "attention", "embeddings", "linear", "masks", "rows"]
+__all__ = [
+    "activated",
+    "added_and_normed",
+    "attention",
+    "embeddings",
+    "linear",
+    "lstm",
+    "masks",
+    "rows",
+]
