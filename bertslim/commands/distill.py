@@ -9,6 +9,8 @@ import typer
 from bertslim.commands.distill_material import TEXTS
 from bertslim.commands.finetune import lasting, train_settings
 from bertslim.commands.options import (
+    RECURRENT,
+    TRANSFORMER,
     DeviceOption,
     Seed,
     StepOptions,
@@ -99,6 +101,8 @@ def register(app: typer.Typer) -> None:
           --objective pkd
         bertslim distill models/sst2 --teacher models/sst2 --task sst2.toml \\
           --student layers=4,hidden=192,ffn=768
+        bertslim distill models/sst2 --teacher models/sst2 --task sst2.toml --student bilstm \\
+          --unlabelled reviews.txt --alpha 1
         """,
     )(distill)
 
@@ -128,8 +132,18 @@ def distill(
         typer.Option(
             "--student",
             metavar="SHAPE",
-            help="Cut the input to this shape first: layers=3, hidden=192, heads=6, ffn=768.",
+            help="Cut the input to this shape first: layers=3, hidden=192, heads=6, ffn=768; or "
+            "build a recurrent one: bilstm, cnn-lstm, attentive-lstm.",
             show_default=False,
+        ),
+    ] = None,
+    embeddings: Annotated[
+        str | None,
+        typer.Option(
+            "--embeddings",
+            metavar="teacher|random|FILE",
+            help="Where the words of a recurrent student begin; FILE is as GloVe writes it.",
+            show_default="teacher",
         ),
     ] = None,
     seed: Seed = 0,
@@ -142,17 +156,20 @@ def distill(
     """Train a student on what its teacher says.
 
     The input is the student: a model that was made smaller, to recover; or, with --student, a model
-    to cut one out of, which starts as near to it as it can. It learns the teacher's logits,
+    to cut one out of, which starts as near to it as it can; or, with --student bilstm and its like,
+    where a recurrent student has its word pieces from. It learns the teacher's logits,
     softened, and the labels; or its states and attentions as well. A head that it lacks, or that
     knows other labels, is made anew. The weights of the best epoch are kept; the best is chosen on
     a slice of the training data that is held out for it.
 
     Interrupt it and run the same command again: it goes on where it was.
     """
+    from bertslim.methods.distill.recurrent import RecurrentShape, refuse_other_tasks
     from bertslim.methods.distill.settings import distill_settings
 
     described = load_task(task)
     _refuse_what_cannot_be(described, teaching)
+    vectors = _vectors(embeddings)
     wishes = distill_settings(
         teaching.objective,
         teaching.temperature,
@@ -160,11 +177,17 @@ def distill(
         teaching.weight or (),
         teaching.match,
         student,
+        embeddings,
     )
-    settings = train_settings(training, seed, device)
     checkpoint = open_checkpoint(read_source(model))
+    anew = isinstance(wishes.student, RecurrentShape)
+    pace = RECURRENT if anew or checkpoint.is_recurrent else TRANSFORMER
+    settings = train_settings(training, seed, device, pace)
     taught_by = open_checkpoint(teacher)
-    texts = {"unlabelled": teaching.unlabelled} if teaching.unlabelled else {}
+    if isinstance(wishes.student, RecurrentShape):
+        refuse_other_tasks(wishes.student, described.kind)
+    given = {"unlabelled": teaching.unlabelled, "embeddings": vectors}
+    texts = {role: path for role, path in given.items() if path}
     wanted = Step(
         command="distill",
         settings={**asdict(wishes), **lasting(settings)},
@@ -188,6 +211,7 @@ def distill(
             wishes,
             settings,
             unlabelled=teaching.unlabelled,
+            vectors=vectors,
             cache=teaching.cache,
             live=teaching.no_cache,
         )
@@ -206,6 +230,20 @@ def _refuse_what_cannot_be(task: Task, teaching: TeachingOptions) -> None:
         faults.append("--cache and --no-cache exclude each other")
     if faults:
         raise SettingsError(fault_list("these options do not go together", faults))
+
+
+def _vectors(embeddings: str | None) -> Path | None:
+    """Return the file that `--embeddings` names, if it names one."""
+    from bertslim.methods.distill.recurrent import TABLES
+
+    if embeddings is None or embeddings in TABLES:
+        return None
+    if not (path := Path(embeddings)).is_file():
+        raise SettingsError(
+            f"--embeddings {embeddings} is no file, and none of {', '.join(TABLES)}",
+            "give a text file with a word and its numbers on each line",
+        )
+    return path
 
 
 def _suffix(student: str | None) -> str:

@@ -24,6 +24,8 @@ class Job:
     training: TrainSettings
     unlabelled: Path | None
     """More texts, which the teacher alone says something about."""
+    vectors: Path | None
+    """Where the words of a recurrent student begin, if it is a file."""
     cache: Path | None
     """Where the teacher's answers are kept for other runs."""
     live: bool

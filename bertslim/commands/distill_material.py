@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from bertslim.commands.distill_job import Job
+    from bertslim.commands.distill_student import Origin
     from bertslim.methods.distill.cut import Cut
     from bertslim.methods.distill.plan import Plan
-    from bertslim.model.configuration import SlimBertConfig
-    from bertslim.model.modeling import SlimBertPreTrainedModel
+    from bertslim.model.slim import SlimConfig, SlimModel
     from bertslim.train.examples import Examples
 
 TEXTS = ("text-classification", "text-regression")
@@ -23,8 +23,8 @@ TEXTS = ("text-classification", "text-regression")
 class Material:
     """Models that fit together, and data."""
 
-    teacher: "SlimBertPreTrainedModel"
-    source: "SlimBertPreTrainedModel"
+    teacher: "SlimModel"
+    origin: "Origin"
     """What the student is cut out of, or the student itself."""
     cut: "Cut | None"
     planned: "Plan"
@@ -44,38 +44,38 @@ def material_of(job: "Job") -> Material:
         SettingsError: If what is asked for cannot be made of these models.
         DataError: If the teacher is for another task.
     """
+    from bertslim.commands.distill_student import origin_of
     from bertslim.methods.distill.plan import plan
-    from bertslim.model.loading import load_for_task
-    from bertslim.train.examples import load_tokenizer, prepare, read_examples
+    from bertslim.train.examples import prepare, read_examples
     from bertslim.train.precision import choose_device, placed
     from bertslim.train.readers import read_split
     from bertslim.train.splits import hold_out
 
-    device, kind, seed = choose_device(job.training.device), job.task.kind, job.training.seed
+    device, seed = choose_device(job.training.device), job.training.seed
     teacher = placed(_load_teacher(job), device)
     data = read_split(job.task, "train")
-    labels = _labels(job, teacher, data)
-    source = placed(load_for_task(job.source, kind, labels, seed=seed), device)
+    to_learn, to_choose = hold_out(data, seed)
+    shown = _with_unlabelled(job, to_learn)
+    origin = origin_of(job, teacher, _labels(job, teacher, data), shown)
+    source, tokenizer = placed(origin.model, device), origin.tokenizer
     cut, config = _cut(job, source)
     planned = plan(job.distill, config, teacher.config)
     _check_unlabelled(job, planned)
-    tokenizer = load_tokenizer(job.source.path)
     reported = read_examples(job.task, "validation", source, tokenizer)
-    to_learn, to_choose = hold_out(data, seed)
     learnt, held_out = (
-        prepare(rows, reported.task, source, tokenizer)
-        for rows in (_with_unlabelled(job, to_learn), to_choose)
+        prepare(rows, reported.task, source, tokenizer) for rows in (shown, to_choose)
     )
     theirs = (None, reported)
-    if not _reads_alike(job, source, teacher):
+    if not _reads_alike(job, origin, teacher):
         theirs = _read_by_teacher(job, teacher, planned, learnt, reported)
-    return Material(teacher, source, cut, planned, learnt, held_out, reported, *theirs)
+    return Material(teacher, origin, cut, planned, learnt, held_out, reported, *theirs)
 
 
-def _load_teacher(job: "Job") -> "SlimBertPreTrainedModel":
-    from bertslim.model.loading import load_model, model_kind
+def _load_teacher(job: "Job") -> "SlimModel":
+    from bertslim.model.kinds import model_kind
+    from bertslim.model.opening import open_model
 
-    teacher = load_model(job.teacher)
+    teacher = open_model(job.teacher)
     if (kind := model_kind(teacher)) != job.task.kind:
         raise DataError(
             f"--teacher {job.teacher.origin}: its head is for {kind or 'nothing'}, but task "
@@ -85,9 +85,9 @@ def _load_teacher(job: "Job") -> "SlimBertPreTrainedModel":
     return teacher
 
 
-def _labels(job: "Job", teacher: "SlimBertPreTrainedModel", data: "Dataset") -> tuple[str, ...]:
+def _labels(job: "Job", teacher: "SlimModel", data: "Dataset") -> tuple[str, ...]:
     """Return the labels in the teacher's order, which becomes the student's."""
-    from bertslim.model.loading import nameless
+    from bertslim.model.labels import nameless
     from bertslim.train.examples import LABELLED, model_labels
     from bertslim.train.readers import label_names
 
@@ -105,14 +105,22 @@ def _labels(job: "Job", teacher: "SlimBertPreTrainedModel", data: "Dataset") -> 
     return known
 
 
-def _cut(job: "Job", source: "SlimBertPreTrainedModel") -> "tuple[Cut | None, SlimBertConfig]":
+def _cut(job: "Job", source: "SlimModel") -> "tuple[Cut | None, SlimConfig]":
     """Return what is cut, and the configuration of the student."""
     from bertslim.methods.distill.cut import cut_config, cut_of
+    from bertslim.methods.distill.shape import StudentShape
+    from bertslim.model.lstm.configuration import SlimLstmConfig
 
-    if job.distill.student is None:
-        return None, source.config
-    cut = cut_of(job.distill.student, source.config)
-    return cut, cut_config(source.config, cut)
+    shape, config = job.distill.student, source.config
+    if not isinstance(shape, StudentShape):
+        return None, config
+    if isinstance(config, SlimLstmConfig):
+        raise SettingsError(
+            f"{job.source.origin} is a recurrent model, and nothing can be cut out of it",
+            "leave --student out, or take one of the recurrent students",
+        )
+    cut = cut_of(shape, config)
+    return cut, cut_config(config, cut)
 
 
 def _check_unlabelled(job: "Job", planned: "Plan") -> None:
@@ -136,18 +144,18 @@ def _with_unlabelled(job: "Job", rows: "Dataset") -> "Dataset":
     return concatenate_datasets([rows.select_columns(texts), pool])
 
 
-def _reads_alike(
-    job: "Job", source: "SlimBertPreTrainedModel", teacher: "SlimBertPreTrainedModel"
-) -> bool:
+def _reads_alike(job: "Job", origin: "Origin", teacher: "SlimModel") -> bool:
     """Whether two models certainly read the same: their tokenizers are equal, file by file."""
-    types = {model.config.type_vocab_size > 1 for model in (source, teacher)}
+    if origin.tokenizer_from is None:
+        return False
+    types = {model.config.reads_token_types for model in (origin.model, teacher)}
     files = {checkpoint.tokenizer_digest() for checkpoint in (job.source, job.teacher)}
     return len(types) == len(files) == 1
 
 
 def _read_by_teacher(
     job: "Job",
-    teacher: "SlimBertPreTrainedModel",
+    teacher: "SlimModel",
     planned: "Plan",
     learnt: "Examples",
     reported: "Examples",

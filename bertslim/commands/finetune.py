@@ -8,9 +8,12 @@ from typing import Any
 import typer
 
 from bertslim.commands.options import (
+    RECURRENT,
+    TRANSFORMER,
     Device,
     DeviceOption,
     Model,
+    Pace,
     Seed,
     StepOptions,
     TaskFile,
@@ -58,8 +61,9 @@ def finetune(
     Interrupt it and run the same command again: it goes on where it was.
     """
     described = load_task(task)
-    settings = train_settings(training, seed, device)
     checkpoint = open_checkpoint(read_source(model))
+    pace = RECURRENT if checkpoint.is_recurrent else TRANSFORMER
+    settings = train_settings(training, seed, device, pace)
     wanted = Step(
         command="finetune",
         settings=lasting(settings),
@@ -75,10 +79,13 @@ def finetune(
     run_step(context, wanted, step, work, restart=training.restart)
 
 
-def train_settings(training: TrainingOptions, seed: int, device: Device) -> TrainSettings:
-    """Turn the options into the loop's settings."""
+def train_settings(
+    training: TrainingOptions, seed: int, device: Device, pace: Pace = TRANSFORMER
+) -> TrainSettings:
+    """Turn the options into the loop's settings; what is not given is as usual at this pace."""
     given = asdict(training)
     del given["restart"]
+    given |= {name: value for name, value in asdict(pace).items() if given[name] is None}
     return TrainSettings(**given, seed=seed, device=device)
 
 
@@ -93,7 +100,8 @@ def lasting(settings: TrainSettings) -> dict[str, Any]:
 def _finetune(
     checkpoint: Checkpoint, task: Task, settings: TrainSettings, directory: Path, resume: Path
 ) -> dict[str, Any]:
-    from bertslim.model.loading import load_for_task, save_model
+    from bertslim.model.opening import open_for_task
+    from bertslim.model.saving import save_model
     from bertslim.train.encoding import mask_tokens
     from bertslim.train.examples import (
         load_tokenizer,
@@ -110,7 +118,7 @@ def _finetune(
 
     data = read_split(task, "train")
     task = replace(task, labels=label_names(task, data))
-    model = load_for_task(checkpoint, task.kind, task.labels, seed=settings.seed)
+    model = open_for_task(checkpoint, task.kind, task.labels, seed=settings.seed)
     tokenizer = load_tokenizer(checkpoint.path)
     reported = read_examples(task, "validation", model, tokenizer)
     learnt, held_out = (

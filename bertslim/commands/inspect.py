@@ -85,7 +85,8 @@ def picture(found: Mapping[str, Any]) -> Iterator[str]:
     """Draw a checkpoint in text, at most 80 columns wide."""
     kind = found["kind"] or "no task head"
     labels = f" ({', '.join(found['labels'])})" if 0 < len(found["labels"]) <= 8 else ""
-    kept = "" if found["model_type"] == found["family"] else f", {found['family']} inside"
+    stock = found["family"] in (found["model_type"], "lstm")
+    kept = "" if stock else f", {found['family']} inside"
     yield f"{found['path']}"
     yield f"{found['model_type']}{kept}; {kind}{labels}"
     yield ""

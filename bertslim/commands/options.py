@@ -165,12 +165,31 @@ class StepOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """How long and how fast a kind of model is trained where nothing is said."""
+
+    epochs: int
+    learning_rate: float
+
+
+TRANSFORMER = Pace(epochs=3, learning_rate=5e-5)
+RECURRENT = Pace(epochs=20, learning_rate=1e-3)
+"""A small model, most of which begins at random."""
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingOptions:
     """Options of every command that trains."""
 
     epochs: Annotated[
-        int, typer.Option("--epochs", min=1, help="Passes over the training data.")
-    ] = 3
+        int | None,
+        typer.Option(
+            "--epochs",
+            min=1,
+            help="Passes over the training data.",
+            show_default=f"{TRANSFORMER.epochs}; recurrent models: {RECURRENT.epochs}",
+        ),
+    ] = None
     batch_size: Annotated[
         int, typer.Option("--batch-size", min=1, help="Examples per optimisation step.")
     ] = 32
@@ -179,8 +198,15 @@ class TrainingOptions:
         typer.Option("--accumulation", min=1, help="Parts a batch is cut into to save memory."),
     ] = 1
     learning_rate: Annotated[
-        float, typer.Option("--learning-rate", min=0, help="Highest rate of AdamW.")
-    ] = 5e-5
+        float | None,
+        typer.Option(
+            "--learning-rate",
+            min=0,
+            help="Highest rate of AdamW.",
+            show_default=f"{TRANSFORMER.learning_rate}; recurrent models: "
+            f"{RECURRENT.learning_rate}",
+        ),
+    ] = None
     weight_decay: Annotated[
         float, typer.Option("--weight-decay", min=0, help="Decay of the weight matrices.")
     ] = 0.01

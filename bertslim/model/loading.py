@@ -15,13 +15,12 @@ from bertslim.model.checking import check_tensors
 from bertslim.model.configuration import SlimBertConfig
 from bertslim.model.families import FAMILIES
 from bertslim.model.families.family import ENCODER, WORDS
-from bertslim.model.kinds import HEADS, KINDS, SINGLE_LABEL, head_kind, model_kind
-from bertslim.model.lstm.configuration import SlimLstmConfig
+from bertslim.model.kinds import HEADS, KINDS, head_kind, model_kind
+from bertslim.model.labels import label_order, nameless, set_labels
 from bertslim.model.modeling import SlimBertPreTrainedModel
 from bertslim.model.saving import save_model
-from bertslim.model.slim import SlimConfig
 from bertslim.model.twin import stock_reasons, zero_padded_twin
-from bertslim.store.checkpoint import Checkpoint
+from bertslim.store.checkpoint import RECURRENT, Checkpoint
 
 __all__ = [
     "KINDS",
@@ -29,6 +28,7 @@ __all__ = [
     "load_for_task",
     "load_model",
     "model_kind",
+    "nameless",
     "save_model",
     "stock_reasons",
     "zero_padded_twin",
@@ -105,44 +105,6 @@ def load_for_task(
     return _assemble(stored, config, head, model_tensors)
 
 
-def label_order(
-    path: Path, stored: SlimConfig, kind: str, labels: Sequence[str]
-) -> list[int] | None:
-    """Rows of the stored head in the order of `labels`; [] as it is; None if it cannot serve."""
-    same = head_kind(stored) == kind
-    if kind not in ("text-classification", "token-classification"):
-        return [] if same else None
-    names = [name for _, name in sorted((stored.id2label or {}).items())]
-    if not labels and not same:
-        raise CheckpointError(
-            f"{path} has no head for {kind}, and a new one needs labels",
-            "name the labels in the task, or give it labelled training data",
-        )
-    if not labels or (same and nameless(names) and len(names) == len(labels)):
-        return []
-    if same and sorted(names) == sorted(labels):
-        return [names.index(label) for label in labels]
-    return None
-
-
-def nameless(names: Sequence[str]) -> bool:
-    """Whether these are the names that transformers gives to labels that were given none."""
-    return list(names) == [f"LABEL_{number}" for number in range(len(names))]
-
-
-def set_labels(config: SlimConfig, stored: SlimConfig, kind: str, labels: Sequence[str]) -> None:
-    """Write into a configuration what the head of a kind of task is for."""
-    if kind != head_kind(stored):
-        config.problem_type, config.num_labels = None, 2
-    if kind == "text-classification":
-        config.problem_type = SINGLE_LABEL
-    if kind == "text-regression":
-        config.problem_type, labels = "regression", ("LABEL_0",)
-    if labels and kind.endswith(("-classification", "-regression")):
-        config.id2label = dict(enumerate(labels))
-        config.label2id = {label: number for number, label in enumerate(labels)}
-
-
 def _read(checkpoint: Checkpoint) -> Stored:
     """Translate what the checkpoint holds.
 
@@ -152,11 +114,10 @@ def _read(checkpoint: Checkpoint) -> Stored:
     raw, path = checkpoint.config, checkpoint.path
     if raw.get("model_type") == SlimBertConfig.model_type:
         return _read_slim(checkpoint)
-    if raw.get("model_type") == SlimLstmConfig.model_type:
+    if checkpoint.is_recurrent:
         raise CheckpointError(
-            f"{path} is a recurrent model ({SlimLstmConfig.model_type}), and this is done to "
-            "transformers alone",
-            "bertslim distill, evaluate, inspect and bench take it",
+            f"{path} is a recurrent model ({RECURRENT}), and this is done to transformers alone",
+            "distill, finetune, evaluate, inspect and bench take recurrent models",
         )
     family = FAMILIES.get(str(raw.get("model_type")))
     if family is None:

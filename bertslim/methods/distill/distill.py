@@ -4,7 +4,7 @@ from torch import Tensor
 
 from bertslim.methods.distill.objective import first_map, objective_of
 from bertslim.methods.distill.plan import Plan
-from bertslim.model.modeling import SlimBertPreTrainedModel
+from bertslim.model.slim import SlimModel
 from bertslim.train.examples import Examples, selection_score
 from bertslim.train.loop import fit
 from bertslim.train.resume import ResumeFolder
@@ -13,7 +13,7 @@ from bertslim.train.teacher import Teacher
 
 
 def distill(
-    student: SlimBertPreTrainedModel,
+    student: SlimModel,
     teacher: Teacher | None,
     planned: Plan,
     settings: TrainSettings,
@@ -22,7 +22,7 @@ def distill(
     *,
     basis: Tensor | None = None,
     resume: ResumeFolder | None = None,
-) -> tuple[SlimBertPreTrainedModel, TrainReport]:
+) -> tuple[SlimModel, TrainReport]:
     """Train a student, in place, to be like its teacher.
 
     Args:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from bertslim.errors import SettingsError, fault_list
 from bertslim.methods.distill.settings import Distill, Match, ObjectiveName
 from bertslim.model.configuration import SlimBertConfig, layer_widths
+from bertslim.model.lstm.configuration import SlimLstmConfig
+from bertslim.model.slim import SlimConfig
 from bertslim.train.records.layout import Kept
 
 ALPHA = 0.9
@@ -84,7 +86,7 @@ class Plan:
         return Kept(logits, tuple(sorted(states)))
 
 
-def plan(settings: Distill, student: SlimBertConfig, teacher: SlimBertConfig) -> Plan:
+def plan(settings: Distill, student: SlimConfig, teacher: SlimConfig) -> Plan:
     """Work out what is compared.
 
     Raises:
@@ -93,6 +95,8 @@ def plan(settings: Distill, student: SlimBertConfig, teacher: SlimBertConfig) ->
     preset = _preset(settings.objective, settings.alpha, teacher.hidden_size)
     given = {**preset, **settings.weights}
     weights = {name: weight for name, weight in given.items() if weight > 0}
+    if isinstance(student, SlimLstmConfig) or isinstance(teacher, SlimLstmConfig):
+        return _of_answers(settings.temperature, weights, student, teacher)
     depths = (student.num_hidden_layers, teacher.num_hidden_layers)
     pairs = _pairs(settings.match, *depths)
     # the top layer is left out of `patient`: its part is what the logits learn (section 3.2)
@@ -102,6 +106,23 @@ def plan(settings: Distill, student: SlimBertConfig, teacher: SlimBertConfig) ->
     if faults := [*_pair_faults(planned, *depths), *_shape_faults(planned, student, teacher)]:
         raise SettingsError(fault_list("student and teacher do not fit together", faults))
     return planned
+
+
+def _of_answers(
+    temperature: float, weights: Mapping[str, float], student: SlimConfig, teacher: SlimConfig
+) -> Plan:
+    """Return what can be compared where one of the two has no layers like the other's."""
+    faults = []
+    if not weights:
+        faults.append("all weights are 0: there is nothing to learn")
+    if others := [term for term in weights if term not in ANSWERS]:
+        faults.append(
+            f"{', '.join(others)} compare layers of transformers, and one of the two is recurrent; "
+            "take --objective logits"
+        )
+    if faults:
+        raise SettingsError(fault_list("student and teacher do not fit together", faults))
+    return Plan(temperature, weights, (), (), (teacher.hidden_size, student.hidden_size))
 
 
 def _preset(objective: ObjectiveName, alpha: float | None, hidden: int) -> dict[str, float]:

@@ -40,13 +40,17 @@ class SlimLstmPreTrainedModel(PreTrainedModel):
     config_class = SlimLstmConfig
     base_model_prefix = "lstm"
 
+    @property
+    def encoder(self) -> SlimLstmModel:
+        """The model without its head."""
+        return cast("SlimLstmModel", getattr(self, self.base_model_prefix, self))
+
     def _init_weights(self, module: nn.Module) -> None:
         """Do nothing: each part begins as it was made."""
 
     def get_input_embeddings(self) -> nn.Module:
         """Return the table of words."""
-        encoder = cast("SlimLstmModel", getattr(self, self.base_model_prefix, self))
-        return encoder.embeddings.words
+        return self.encoder.embeddings.words
 
 
 class SlimLstmModel(SlimLstmPreTrainedModel):
