@@ -117,7 +117,8 @@ def _read(checkpoint: Checkpoint) -> Stored:
     if checkpoint.is_recurrent:
         raise CheckpointError(
             f"{path} is a recurrent model ({RECURRENT}), and this is done to transformers alone",
-            "distill, finetune, evaluate, inspect and bench take recurrent models",
+            "those that take recurrent models: distill, finetune, evaluate, inspect, bench, fuse, "
+            "quantize, export --format onnx",
         )
     family = FAMILIES.get(str(raw.get("model_type")))
     if family is None:

@@ -23,9 +23,13 @@ def _integer_lstm(g: GraphBuilder, x: str, hidden: int, path: str) -> str:
     )
     no_lengths_or_first_states = [""] * 4
     inputs = [x, w, r, biases(g, path), *no_lengths_or_first_states, *w_grid, *r_grid]
-    name = f"{path}/lstm"
-    settings = {"direction": "bidirectional", "hidden_size": hidden}
-    g.contrib("DynamicQuantizeLSTM", inputs, name, **settings)
+    g.contrib(
+        "DynamicQuantizeLSTM",
+        inputs,
+        name := f"{path}/lstm",
+        direction="bidirectional",
+        hidden_size=hidden,
+    )
     for kind in ("LSTM", "int8 LSTM"):
         g.fusion(kind, path, [name])
     return name
