@@ -105,7 +105,7 @@ def speed_ratios(options: argparse.Namespace) -> dict[int, float]:
     words = ["bench", str(options.teacher), str(student), "--task", str(options.task)]
     words += ["--runtime", "torch", "--batch", "1,32", "--length", "task", "--no-memory", "--json"]
     rows = json.loads(run(words))["rows"]
-    # the teacher is the first candidate, whose own ratio is 1; the last row of a size is the student
+    # ratios are to the first candidate, the teacher; the last row of a size is the student's
     return {row["shape"]["batch_size"]: row["latency"]["speedup"] for row in rows}
 
 

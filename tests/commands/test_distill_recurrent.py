@@ -102,7 +102,7 @@ def test_tags_and_words_without_tags(place: Path) -> None:
         more = ("--unlabelled", file, "--alpha", "1", "--epochs", "1", "-o", file[5:])
         assert distill(f"cnn-lstm,{SMALL}", *more, task="small.toml", teacher="expert") == 0
     report = record_of(place / "txt")["report"]
-    assert report["after"]["score"]["metric"] == report["teacher"]["score"]["metric"] == "f1"
+    assert report["after"]["score"]["metric"] == report["teacher"]["score"]["metric"] == "span_f1"
     # of twelve sentences some are held out, and two are there without tags
     assert record_of(place / "txt")["report"]["training"]["examples"] == 9 + 2
 
