@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from bertslim.commands.distill_material import TEXTS
+from bertslim.commands.distill_material import POOLED
 from bertslim.commands.finetune import lasting, train_settings
 from bertslim.commands.options import (
     RECURRENT,
@@ -224,8 +224,8 @@ def _refuse_what_cannot_be(task: Task, teaching: TeachingOptions) -> None:
     faults = []
     if task.kind == "masked-lm":
         faults.append(f"task {task.name} is masked-lm, and distill needs a task with an answer")
-    if teaching.unlabelled and task.kind not in TEXTS:
-        faults.append(f"--unlabelled is for tasks on whole texts; {task.name} is {task.kind}")
+    if teaching.unlabelled and task.kind not in POOLED:
+        faults.append(f"--unlabelled is for tasks on texts and tags; {task.name} is {task.kind}")
     if teaching.cache and teaching.no_cache:
         faults.append("--cache and --no-cache exclude each other")
     if faults:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 TEXTS = ("text-classification", "text-regression")
 """Kinds of task in which a text is one row, whatever its tokens are."""
+POOLED = (*TEXTS, "token-classification")
+"""Kinds of task of which more texts can be had without labels."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -170,10 +170,11 @@ class Pace:
 
     epochs: int
     learning_rate: float
+    dropout: float
 
 
-TRANSFORMER = Pace(epochs=3, learning_rate=5e-5)
-RECURRENT = Pace(epochs=20, learning_rate=1e-3)
+TRANSFORMER = Pace(epochs=3, learning_rate=5e-5, dropout=0.0)
+RECURRENT = Pace(epochs=20, learning_rate=1e-3, dropout=0.2)
 """A small model, most of which begins at random."""
 
 
@@ -218,14 +219,15 @@ class TrainingOptions:
         float, typer.Option("--clip", min=0, help="Largest L2 norm of the gradient.")
     ] = 1.0
     dropout: Annotated[
-        float,
+        float | None,
         typer.Option(
             "--dropout",
             min=0,
             max=1,
             help="Dropout while training; every step takes longer with it.",
+            show_default=f"{TRANSFORMER.dropout}; recurrent models: {RECURRENT.dropout}",
         ),
-    ] = 0.0
+    ] = None
     freeze_embeddings: Annotated[
         bool, typer.Option("--freeze-embeddings", help="Leave the word embedding table as it is.")
     ] = False

@@ -42,6 +42,7 @@ KINDS: Mapping[RecurrentKind, tuple[str, ...]] = {
     "attentive-lstm": ("text-classification", "text-regression"),
 }
 """The kinds of task that each is for."""
+TAGGED = "token-classification"
 NAMES = tuple(field.name for field in fields(Sizes))
 MAY_BE_0 = ("filters", "head", "words")
 
@@ -88,8 +89,14 @@ def refuse_other_tasks(shape: RecurrentShape, kind: str) -> None:
     Raises:
         SettingsError: If it is.
     """
-    if kind in KINDS[shape.kind]:
+    if kind in KINDS[shape.kind] and not (shape.sizes.words and kind == TAGGED):
         return
+    if kind in KINDS[shape.kind]:
+        raise SettingsError(
+            f"--student {shape.kind},words={shape.sizes.words}: tags are compared piece by piece, "
+            "so a tagger reads the teacher's pieces",
+            "leave words= out",
+        )
     others = [name for name, kinds in KINDS.items() if kind in kinds]
     raise SettingsError(
         f"--student {shape.kind} is for {' and '.join(KINDS[shape.kind])}, and the task is {kind}",

@@ -27,8 +27,9 @@ def principal_table(table: Tensor, width: int, size: float) -> Tensor:
     # V of the small E^T E, (channels, channels), in place of a decomposition of all words
     wide = table.double()
     _, directions = torch.linalg.eigh(wide.T @ wide)  # ascending
-    words = wide @ directions.flip(1)[:, :width]
-    return (words * size / words.square().mean().sqrt()).float()
+    words: Tensor = wide @ directions.flip(1)[:, :width]
+    words = words * size / words.square().mean().sqrt()
+    return words.float()
 
 
 def piece_means(pieces: Sequence[Sequence[int]], table: Tensor) -> Tensor:
