@@ -9,7 +9,7 @@ import pytest
 from bertslim.cli import main
 from tests.model.lstm.models import LETTERS, save_tiny_lstm
 from tests.runtime.tensorrt.worlds import builds
-from tests.tiny import record_of
+from tests.tiny import record_of, save_tiny_bert
 
 FILES = {
     "config.json",
@@ -110,16 +110,19 @@ def test_tensorrt_builds_for_turing(text: Path, precision: str, tmp_path: Path) 
     arguments = ["--precision", precision, "--target", "tensorrt-rtx", "-o", str(output), "-q"]
     assert main(["quantize", str(text), *arguments]) == 0
     details = deployed(output)["details"]
-    assert (details["sm"], details["findings"]) == ("75", [])
+    assert details["sm"] == "75"
+    assert {finding["kind"] for finding in details["findings"]} <= {"padded"}
+    assert counts(output)["LSTM"] == (0, 2)  # a loop of small kernels
     assert (output / "layers.txt").read_text().startswith("Layers:")
 
 
 def test_a_transformer_and_a_recurrent_model_are_timed_side_by_side(
-    text: Path, sentence_task: Path, tiny_bert: Path, capsys: pytest.CaptureFixture[str]
+    text: Path, sentence_task: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cells = ["--runtime", "torch,onnxruntime,openvino", "--precision", "fp32,int8"]
     short = ["--batch", "2", "--length", "8", "--seconds", "0.01", "--json"]
-    models = [str(tiny_bert), str(text)]
+    teacher = save_tiny_bert(tmp_path / "teacher", id2label={0: "0", 1: "1"})
+    models = [str(teacher), str(text)]
     assert main(["bench", *models, *cells, *short, "--task", str(sentence_task)]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert all(row["latency"] for row in rows if row["model"] == models[1])
@@ -135,7 +138,7 @@ def test_a_transformer_and_a_recurrent_model_are_timed_side_by_side(
             "--max-drop is for transformers alone",
         ),
         (["prune-heads", "--remove", "0.5"], 1, "is done to transformers alone"),
-        (["theseus", "--successor", "layers=1"], 1, "is done to transformers alone"),
+        (["theseus", "--successor", "layers=1/2"], 1, "is done to transformers alone"),
         (["prune-l0", "--target-sparsity", "0.5"], 1, "is done to transformers alone"),
     ],
 )

@@ -25,7 +25,8 @@ _LAYER = re.compile(
     r"Name: (?P<name>.*?), LayerType: (?P<kind>[^,]*)"
     r", Inputs: \[(?P<inputs>|.*?\})\](?:, Constants: \[(?P<constants>|.*?\})\])?"
     r", Outputs: \[(?P<outputs>|.*?\})\](?:, .*?)?"
-    r", Tactic(?:Name|Value): (?P<tactic>.*?), StreamId: \d+, Metadata: (?P<nodes>.*)"
+    r", Tactic(?:Name|Value): (?P<tactic>.*?), StreamId: \d+"
+    r"(?:, JumpTarget\w+: [^,]*)*, Metadata: (?P<nodes>.*)"
 )
 _SYNCHRONISATION = re.compile(r", LayerType: (signal|wait), ")
 """Kinds of entries that compute nothing: streams wait for each other."""
