@@ -4,6 +4,7 @@ A state of an LSTM is o * tanh(c), so it lies between -1 and 1, whatever the tex
 how two of them compare, go into the other products.
 """
 
+import torch
 from torch import Tensor, nn
 
 from bertslim.methods.quantize.half import LARGEST, weight_faults
@@ -35,6 +36,7 @@ def known_ranges(model: SlimLstmPreTrainedModel) -> Quantization:
     )
 
 
+@torch.no_grad()
 def beyond_half(model: SlimLstmPreTrainedModel) -> dict[str, str]:
     """Return the modules that may leave the range of fp16 on some text, and why.
 
