@@ -7,18 +7,19 @@ from typing import Annotated, Any, Literal
 import typer
 
 from bertslim.commands.distill_material import POOLED
-from bertslim.commands.finetune import lasting, train_settings
+from bertslim.commands.finetune import few_labels_setting, lasting, train_settings
 from bertslim.commands.options import (
     RECURRENT,
     TRANSFORMER,
     DeviceOption,
+    LabelsPerClass,
     Seed,
     StepOptions,
     TaskFile,
     TrainingOptions,
     command,
 )
-from bertslim.commands.step import Step, read_source, run_step
+from bertslim.commands.step import Step, processes, read_source, run_step
 from bertslim.errors import SettingsError, fault_list
 from bertslim.store.checkpoint import open_checkpoint
 from bertslim.store.digest import file_digest
@@ -146,6 +147,14 @@ def distill(
             show_default="teacher",
         ),
     ] = None,
+    labels_per_class: LabelsPerClass = None,
+    thaw: Annotated[
+        bool,
+        typer.Option(
+            "--thaw",
+            help="Let the head learn first, then one layer more at a time, and the words last.",
+        ),
+    ] = False,
     seed: Seed = 0,
     device: DeviceOption = "auto",
     *,
@@ -169,6 +178,7 @@ def distill(
 
     described = load_task(task)
     _refuse_what_cannot_be(described, teaching)
+    _refuse_to_thaw_in_parallel(thaw=thaw)
     vectors = _vectors(embeddings)
     wishes = distill_settings(
         teaching.objective,
@@ -190,7 +200,12 @@ def distill(
     texts = {role: path for role, path in given.items() if path}
     wanted = Step(
         command="distill",
-        settings={**asdict(wishes), **lasting(settings)},
+        settings={
+            **asdict(wishes),
+            **lasting(settings),
+            **few_labels_setting(labels_per_class, described),
+            **({"thaw": True} if thaw else {}),
+        },
         inputs={"model": checkpoint, "teacher": taught_by},
         suffix=_suffix(student),
         data={
@@ -212,6 +227,8 @@ def distill(
             settings,
             unlabelled=teaching.unlabelled,
             vectors=vectors,
+            labels_per_class=labels_per_class,
+            thaw=thaw,
             cache=teaching.cache,
             live=teaching.no_cache,
         )
@@ -230,6 +247,14 @@ def _refuse_what_cannot_be(task: Task, teaching: TeachingOptions) -> None:
         faults.append("--cache and --no-cache exclude each other")
     if faults:
         raise SettingsError(fault_list("these options do not go together", faults))
+
+
+def _refuse_to_thaw_in_parallel(*, thaw: bool) -> None:
+    if thaw and processes() > 1:
+        raise SettingsError(
+            "--thaw is for one process: those of torchrun settle at the start what learns",
+            "run it without torchrun",
+        )
 
 
 def _vectors(embeddings: str | None) -> Path | None:

@@ -179,3 +179,36 @@ def test_inspect_draws_it(capfd: Printed) -> None:
     found = json.loads(capfd.readouterr().out)
     assert found["layers"] == [{"inputs": 8, "hidden_size": 6}]
     assert found["lineage"][0]["command"] == "distill"
+
+
+def test_few_labels_and_all_texts(place: Path, capfd: Printed) -> None:
+    """Of 96 training texts 2 x 8 have labels, of which 4 are held out to choose by."""
+    few = ("--labels-per-class", "8", "--epochs", "1")
+    student = f"bilstm,{SMALL}"
+    assert distill(student, *few, "--alpha", "1", "-o", "taught") == 0
+    assert distill(student, *few, "--alpha", "0", "-o", "alone") == 0
+    shown = [
+        record_of(place / name)["report"]["training"]["examples"] for name in ("taught", "alone")
+    ]
+    assert shown == [92, 12]
+    words = ["finetune", "tiny", "--task", "data/task.toml", "--precision", "fp32", *few]
+    assert main([*words, "-o", "teacher"]) == 0
+    assert record_of(place / "teacher")["report"]["training"]["examples"] == 12
+    capfd.readouterr()
+    save_tiny_bert(place / "scorer", "text-regression")
+    task = pair_task(place, "text-regression", "{}.5")
+    assert distill(student, *few, task=task, teacher="scorer") == 2
+    assert "--labels-per-class is for text-classification" in capfd.readouterr().err
+
+
+def test_a_student_thaws(place: Path) -> None:
+    """Words begin to move in the last quarter: of head, two layers and words."""
+    more = ("--thaw", "--epochs", "1", "--batch-size", "32")
+    assert distill(f"bilstm,layers=2,{SMALL}", *more, "-o", "thawed") == 0
+    assert record_of(place / "thawed")["request"]["settings"]["thaw"] is True
+    # of 72 texts there are 3 steps, too few for the fourth part
+    thawed = open_model(open_checkpoint("thawed")).encoder
+    assert distill(f"bilstm,layers=2,{SMALL}", "--epochs", "1", "-o", "other") == 0
+    other = open_model(open_checkpoint("other")).encoder
+    first = thawed.embeddings.words.weight
+    assert not first.equal(other.embeddings.words.weight)

@@ -92,9 +92,7 @@ def plan(settings: Distill, student: SlimConfig, teacher: SlimConfig) -> Plan:
     Raises:
         SettingsError: With everything in which the two models do not fit together.
     """
-    preset = _preset(settings.objective, settings.alpha, teacher.hidden_size)
-    given = {**preset, **settings.weights}
-    weights = {name: weight for name, weight in given.items() if weight > 0}
+    weights = _weights(settings, teacher.hidden_size)
     if isinstance(student, SlimLstmConfig) or isinstance(teacher, SlimLstmConfig):
         return _of_answers(settings.temperature, weights, student, teacher)
     depths = (student.num_hidden_layers, teacher.num_hidden_layers)
@@ -106,6 +104,17 @@ def plan(settings: Distill, student: SlimConfig, teacher: SlimConfig) -> Plan:
     if faults := [*_pair_faults(planned, *depths), *_shape_faults(planned, student, teacher)]:
         raise SettingsError(fault_list("student and teacher do not fit together", faults))
     return planned
+
+
+def learns_labels(settings: Distill) -> bool:
+    """Whether labels count, in whatever models."""
+    return "task" in _weights(settings, 1)
+
+
+def _weights(settings: Distill, hidden: int) -> dict[str, float]:
+    """Return what counts, with the teacher's channels."""
+    given = {**_preset(settings.objective, settings.alpha, hidden), **settings.weights}
+    return {name: weight for name, weight in given.items() if weight > 0}
 
 
 def _of_answers(
