@@ -13,6 +13,13 @@ from bertslim.errors import SettingsError, fault_list
 from bertslim.train.task import Task
 
 
+def _absolute(embeddings: str | None) -> str | None:
+    """Return a file's whole path, so that a replay finds it from anywhere."""
+    if embeddings is not None and Path(embeddings).is_file():
+        return str(Path(embeddings).resolve())
+    return embeddings
+
+
 @dataclass(frozen=True, slots=True)
 class StudentOptions:
     """What the student is, and how it is opened."""
@@ -32,6 +39,7 @@ class StudentOptions:
         typer.Option(
             "--embeddings",
             metavar="teacher|random|FILE",
+            callback=_absolute,
             help="Where the words of a recurrent student begin; FILE is as GloVe writes it.",
             show_default="teacher",
         ),

@@ -201,6 +201,24 @@ def test_few_labels_and_all_texts(place: Path, capfd: Printed) -> None:
     assert "--labels-per-class is for text-classification" in capfd.readouterr().err
 
 
+def test_a_student_learns_in_three_stages(place: Path) -> None:
+    """Representation, logits, labels; the first is kept in the cache as the others are."""
+    weights = ("--weight", "soft=0", "--alpha", "1")
+    more = ("--weight", "representation=1", *weights, "--epochs", "6", "--batch-size", "8")
+    assert distill(f"bilstm,{SMALL}", *more, "-o", "first") == 0
+    report = record_of(place / "first")["report"]["training"]
+    losses = [epoch["representation"] for epoch in report["losses"]]
+    assert losses[-1] < losses[0]
+    assert report["metrics"] == []
+    for source, name, learnt in (
+        ("first", "second", ["--weight", "mse=1", *weights]),
+        ("second", "third", ["--alpha", "0"]),
+    ):
+        words = ["distill", source, "--teacher", "tiny", "--task", "data/task.toml", "--thaw"]
+        assert main([*words, "--precision", "fp32", "--epochs", "1", *learnt, "-o", name]) == 0
+    assert len(record_of(place / "third")["lineage"]) == 2
+
+
 def test_a_student_thaws(place: Path) -> None:
     """Of head, two layers and words, the words would begin behind these three steps."""
     student = f"bilstm,layers=2,{SMALL}"
