@@ -1,13 +1,18 @@
 """`bertslim distill`."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
-from bertslim.commands.distill_material import POOLED
-from bertslim.commands.finetune import lasting, train_settings
+from bertslim.commands.distill_options import (
+    StudentOptions,
+    TeachingOptions,
+    refuse_what_cannot_be,
+    vectors_file,
+)
+from bertslim.commands.finetune import few_labels_setting, lasting, train_settings
 from bertslim.commands.options import (
     RECURRENT,
     TRANSFORMER,
@@ -19,74 +24,9 @@ from bertslim.commands.options import (
     command,
 )
 from bertslim.commands.step import Step, read_source, run_step
-from bertslim.errors import SettingsError, fault_list
 from bertslim.store.checkpoint import open_checkpoint
 from bertslim.store.digest import file_digest
-from bertslim.train.task import Task, load_task, task_digest
-
-
-@dataclass(frozen=True, slots=True)
-class TeachingOptions:
-    """What is learnt from the teacher."""
-
-    objective: Annotated[
-        Literal["logits", "pkd", "distilbert", "tinybert"],
-        typer.Option("--objective", help="What of student and teacher is compared."),
-    ] = "logits"
-    temperature: Annotated[
-        float,
-        typer.Option("--temperature", help="Softens what teacher and student say; above 0."),
-    ] = 2.0
-    alpha: Annotated[
-        float | None,
-        typer.Option(
-            "--alpha",
-            help="Weight of the teacher's logits, 0 to 1; the labels get the rest.",
-            show_default="0.9; tinybert: neither",
-        ),
-    ] = None
-    weight: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--weight",
-            metavar="NAME=X",
-            help="Weight of a term of the objective; may be given for several.",
-            show_default=False,
-        ),
-    ] = None
-    match: Annotated[
-        str,
-        typer.Option(
-            "--match",
-            metavar="skip|last|N,N...",
-            help="The teacher's layers that the student's are compared with.",
-        ),
-    ] = "skip"
-    unlabelled: Annotated[
-        Path | None,
-        typer.Option(
-            "--unlabelled",
-            metavar="FILE",
-            exists=True,
-            dir_okay=False,
-            help="More texts to ask the teacher about; with it labels are not learnt from.",
-            show_default=False,
-        ),
-    ] = None
-    cache: Annotated[
-        Path | None,
-        typer.Option(
-            "--cache",
-            metavar="DIR",
-            file_okay=False,
-            help="Keep the teacher's answers there for other runs.",
-            show_default=False,
-        ),
-    ] = None
-    no_cache: Annotated[
-        bool,
-        typer.Option("--no-cache", help="Keep no answers: ask the teacher at every step."),
-    ] = False
+from bertslim.train.task import load_task, task_digest
 
 
 def register(app: typer.Typer) -> None:
@@ -127,28 +67,10 @@ def distill(
         ),
     ],
     task: TaskFile,
-    student: Annotated[
-        str | None,
-        typer.Option(
-            "--student",
-            metavar="SHAPE",
-            help="Cut the input to this shape first: layers=3, hidden=192, heads=6, ffn=768; or "
-            "build a recurrent one: bilstm, cnn-lstm, attentive-lstm.",
-            show_default=False,
-        ),
-    ] = None,
-    embeddings: Annotated[
-        str | None,
-        typer.Option(
-            "--embeddings",
-            metavar="teacher|random|FILE",
-            help="Where the words of a recurrent student begin; FILE is as GloVe writes it.",
-            show_default="teacher",
-        ),
-    ] = None,
     seed: Seed = 0,
     device: DeviceOption = "auto",
     *,
+    building: StudentOptions,
     teaching: TeachingOptions,
     training: TrainingOptions,
     step: StepOptions,
@@ -168,16 +90,16 @@ def distill(
     from bertslim.methods.distill.settings import distill_settings
 
     described = load_task(task)
-    _refuse_what_cannot_be(described, teaching)
-    vectors = _vectors(embeddings)
+    refuse_what_cannot_be(described, teaching, building)
+    vectors = vectors_file(building.embeddings)
     wishes = distill_settings(
         teaching.objective,
         teaching.temperature,
         teaching.alpha,
         teaching.weight or (),
         teaching.match,
-        student,
-        embeddings,
+        building.student,
+        building.embeddings,
     )
     checkpoint = open_checkpoint(read_source(model))
     anew = isinstance(wishes.student, RecurrentShape)
@@ -190,9 +112,14 @@ def distill(
     texts = {role: path for role, path in given.items() if path}
     wanted = Step(
         command="distill",
-        settings={**asdict(wishes), **lasting(settings)},
+        settings={
+            **asdict(wishes),
+            **lasting(settings),
+            **few_labels_setting(building.labels_per_class, described),
+            **({"thaw": True} if building.thaw else {}),
+        },
         inputs={"model": checkpoint, "teacher": taught_by},
-        suffix=_suffix(student),
+        suffix=_suffix(building.student),
         data={
             "task": task_digest(described, ("train", "validation")),
             **{role: file_digest(path) for role, path in texts.items()},
@@ -212,38 +139,14 @@ def distill(
             settings,
             unlabelled=teaching.unlabelled,
             vectors=vectors,
+            labels_per_class=building.labels_per_class,
+            thaw=building.thaw,
             cache=teaching.cache,
             live=teaching.no_cache,
         )
         return run(job, directory, resume)
 
     run_step(context, wanted, step, work, restart=training.restart)
-
-
-def _refuse_what_cannot_be(task: Task, teaching: TeachingOptions) -> None:
-    faults = []
-    if task.kind == "masked-lm":
-        faults.append(f"task {task.name} is masked-lm, and distill needs a task with an answer")
-    if teaching.unlabelled and task.kind not in POOLED:
-        faults.append(f"--unlabelled is for tasks on texts and tags; {task.name} is {task.kind}")
-    if teaching.cache and teaching.no_cache:
-        faults.append("--cache and --no-cache exclude each other")
-    if faults:
-        raise SettingsError(fault_list("these options do not go together", faults))
-
-
-def _vectors(embeddings: str | None) -> Path | None:
-    """Return the file that `--embeddings` names, if it names one."""
-    from bertslim.methods.distill.recurrent import TABLES
-
-    if embeddings is None or embeddings in TABLES:
-        return None
-    if not (path := Path(embeddings)).is_file():
-        raise SettingsError(
-            f"--embeddings {embeddings} is no file, and none of {', '.join(TABLES)}",
-            "give a text file with a word and its numbers on each line",
-        )
-    return path
 
 
 def _suffix(student: str | None) -> str:

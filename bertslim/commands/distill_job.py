@@ -26,6 +26,10 @@ class Job:
     """More texts, which the teacher alone says something about."""
     vectors: Path | None
     """Where the words of a recurrent student begin, if it is a file."""
+    labels_per_class: int | None
+    """How many texts of each class have a label; None: all."""
+    thaw: bool
+    """Whether the student's parts begin to learn one after the other."""
     cache: Path | None
     """Where the teacher's answers are kept for other runs."""
     live: bool

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 TEXTS = ("text-classification", "text-regression")
 """Kinds of task in which a text is one row, whatever its tokens are."""
+LABELS = ("label", "tags")
 POOLED = (*TEXTS, "token-classification")
 """Kinds of task of which more texts can be had without labels."""
 
@@ -56,8 +57,9 @@ def material_of(job: "Job") -> Material:
     device, seed = choose_device(job.training.device), job.training.seed
     teacher = placed(_load_teacher(job), device)
     data = read_split(job.task, "train")
-    to_learn, to_choose = hold_out(data, seed)
-    shown = _with_unlabelled(job, to_learn)
+    labelled, unlabelled = _divided(job, data)
+    to_learn, to_choose = hold_out(labelled, seed)
+    shown = _shown(job, to_learn, unlabelled)
     origin = origin_of(job, teacher, _labels(job, teacher, data), shown)
     source, tokenizer = placed(origin.model, device), origin.tokenizer
     cut, config = _cut(job, source)
@@ -133,17 +135,31 @@ def _check_unlabelled(job: "Job", planned: "Plan") -> None:
         )
 
 
-def _with_unlabelled(job: "Job", rows: "Dataset") -> "Dataset":
-    """Return the rows, or their texts and those of the unlabelled file."""
+def _divided(job: "Job", data: "Dataset") -> "tuple[Dataset, Dataset | None]":
+    """Return the rows with a label, and those whose label is not to be used."""
+    from bertslim.train.splits import few_labels
+
+    if job.labels_per_class is None:
+        return data, None
+    return few_labels(data, job.labels_per_class, job.training.seed)
+
+
+def _shown(job: "Job", rows: "Dataset", unlabelled: "Dataset | None") -> "Dataset":
+    """Return what is learnt from: the rows, or where labels do not count more texts as well."""
     from datasets import concatenate_datasets
 
+    from bertslim.methods.distill.plan import learns_labels
     from bertslim.train.readers import read_unlabelled
 
-    if job.unlabelled is None:
+    more = []
+    if unlabelled is not None and not learns_labels(job.distill):
+        more.append(unlabelled)
+    if job.unlabelled is not None:
+        more.append(read_unlabelled(job.task, [job.unlabelled]))
+    if not more:
         return rows
-    pool = read_unlabelled(job.task, [job.unlabelled])
-    texts = pool.column_names
-    return concatenate_datasets([rows.select_columns(texts), pool])
+    texts = [name for name in more[-1].column_names if name not in LABELS]
+    return concatenate_datasets([part.select_columns(texts) for part in (rows, *more)])
 
 
 def _reads_alike(job: "Job", origin: "Origin", teacher: "SlimModel") -> bool:

@@ -43,6 +43,7 @@ def run(job: Job, directory: Path, resume: Path) -> dict[str, Any]:
         material.learnt,
         material.held_out,
         basis=shrunk.basis if job.cut_from_teacher else None,
+        thaw=job.thaw,
         resume=ResumeFolder(resume, SECONDS_BETWEEN_SAVES),
     )
     if rank() > 0:

@@ -12,6 +12,7 @@ from bertslim.commands.options import (
     TRANSFORMER,
     Device,
     DeviceOption,
+    LabelsPerClass,
     Model,
     Pace,
     Seed,
@@ -21,6 +22,7 @@ from bertslim.commands.options import (
     command,
 )
 from bertslim.commands.step import Step, rank, read_source, run_step
+from bertslim.errors import SettingsError
 from bertslim.store.checkpoint import Checkpoint, open_checkpoint
 from bertslim.train.settings import TrainSettings
 from bertslim.train.task import Task, load_task, task_digest
@@ -46,6 +48,7 @@ def finetune(
     context: typer.Context,
     model: Model,
     task: TaskFile,
+    labels_per_class: LabelsPerClass = None,
     seed: Seed = 0,
     device: DeviceOption = "auto",
     *,
@@ -66,7 +69,7 @@ def finetune(
     settings = train_settings(training, seed, device, pace)
     wanted = Step(
         command="finetune",
-        settings=lasting(settings),
+        settings=lasting(settings) | few_labels_setting(labels_per_class, described),
         inputs={"model": checkpoint},
         suffix=described.name,
         data={"task": task_digest(described, ("train", "validation"))},
@@ -74,7 +77,7 @@ def finetune(
     )
 
     def work(directory: Path, resume: Path) -> dict[str, Any]:
-        return _finetune(checkpoint, described, settings, directory, resume)
+        return _finetune(checkpoint, described, settings, labels_per_class, directory, resume)
 
     run_step(context, wanted, step, work, restart=training.restart)
 
@@ -97,8 +100,29 @@ def lasting(settings: TrainSettings) -> dict[str, Any]:
     return kept
 
 
+def few_labels_setting(most: int | None, task: Task) -> dict[str, int]:
+    """Return `--labels-per-class` as a setting; without it the request is what it always was.
+
+    Raises:
+        SettingsError: If the task has no classes of texts.
+    """
+    if most is None:
+        return {}
+    if task.kind != "text-classification":
+        raise SettingsError(
+            f"--labels-per-class is for text-classification; {task.name} is {task.kind}",
+            "leave it out, or write a task with fewer rows",
+        )
+    return {"labels_per_class": most}
+
+
 def _finetune(
-    checkpoint: Checkpoint, task: Task, settings: TrainSettings, directory: Path, resume: Path
+    checkpoint: Checkpoint,
+    task: Task,
+    settings: TrainSettings,
+    labels_per_class: int | None,
+    directory: Path,
+    resume: Path,
 ) -> dict[str, Any]:
     from bertslim.model.opening import open_for_task
     from bertslim.model.saving import save_model
@@ -114,10 +138,12 @@ def _finetune(
     from bertslim.train.objectives import labels_objective
     from bertslim.train.readers import label_names, read_split
     from bertslim.train.resume import ResumeFolder
-    from bertslim.train.splits import hold_out
+    from bertslim.train.splits import few_labels, hold_out
 
     data = read_split(task, "train")
     task = replace(task, labels=label_names(task, data))
+    if labels_per_class is not None:
+        data, _ = few_labels(data, labels_per_class, settings.seed)
     model = open_for_task(checkpoint, task.kind, task.labels, seed=settings.seed)
     tokenizer = load_tokenizer(checkpoint.path)
     reported = read_examples(task, "validation", model, tokenizer)

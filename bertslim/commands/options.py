@@ -124,6 +124,18 @@ Seed = Annotated[
 ]
 
 
+LabelsPerClass = Annotated[
+    int | None,
+    typer.Option(
+        "--labels-per-class",
+        metavar="N",
+        min=2,
+        help="Use the labels of only so many training texts of each class; --seed chooses them.",
+        show_default=False,
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class ReportOptions:
     """Options of a command whose result is a table or a JSON object on stdout."""

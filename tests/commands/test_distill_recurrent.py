@@ -179,3 +179,54 @@ def test_inspect_draws_it(capfd: Printed) -> None:
     found = json.loads(capfd.readouterr().out)
     assert found["layers"] == [{"inputs": 8, "hidden_size": 6}]
     assert found["lineage"][0]["command"] == "distill"
+
+
+def test_few_labels_and_all_texts(place: Path, capfd: Printed) -> None:
+    """Of 96 training texts 2 x 8 have labels, of which 4 are held out to choose by."""
+    few = ("--labels-per-class", "8", "--epochs", "1")
+    student = f"bilstm,{SMALL}"
+    assert distill(student, *few, "--alpha", "1", "-o", "taught") == 0
+    assert distill(student, *few, "--alpha", "0", "-o", "alone") == 0
+    shown = [
+        record_of(place / name)["report"]["training"]["examples"] for name in ("taught", "alone")
+    ]
+    assert shown == [92, 12]
+    words = ["finetune", "tiny", "--task", "data/task.toml", "--precision", "fp32", *few]
+    assert main([*words, "-o", "teacher"]) == 0
+    assert record_of(place / "teacher")["report"]["training"]["examples"] == 12
+    capfd.readouterr()
+    save_tiny_bert(place / "scorer", "text-regression")
+    task = pair_task(place, "text-regression", "{}.5")
+    assert distill(student, *few, task=task, teacher="scorer") == 2
+    assert "--labels-per-class is for text-classification" in capfd.readouterr().err
+
+
+def test_a_student_learns_in_three_stages(place: Path) -> None:
+    """Representation, logits, labels; the first is kept in the cache as the others are."""
+    weights = ("--weight", "soft=0", "--alpha", "1")
+    more = ("--weight", "representation=1", *weights, "--epochs", "6", "--batch-size", "8")
+    assert distill(f"bilstm,{SMALL}", *more, "-o", "first") == 0
+    report = record_of(place / "first")["report"]["training"]
+    losses = [epoch["representation"] for epoch in report["losses"]]
+    assert losses[-1] < losses[0]
+    assert report["metrics"] == []
+    for source, name, learnt in (
+        ("first", "second", ["--weight", "mse=1", *weights]),
+        ("second", "third", ["--alpha", "0"]),
+    ):
+        words = ["distill", source, "--teacher", "tiny", "--task", "data/task.toml", "--thaw"]
+        assert main([*words, "--precision", "fp32", "--epochs", "1", *learnt, "-o", name]) == 0
+    assert len(record_of(place / "third")["lineage"]) == 2
+
+
+def test_a_student_thaws(place: Path) -> None:
+    """Of head, two layers and words, the words would begin behind these three steps."""
+    student = f"bilstm,layers=2,{SMALL}"
+    ways = {"thawed": ["--thaw"], "again": ["--thaw", "--alpha", "0"], "open": []}
+    words = {}
+    for name, more in ways.items():
+        assert distill(student, *more, "--epochs", "1", "-o", name) == 0
+        words[name] = open_model(open_checkpoint(name)).encoder.embeddings.words.weight
+    assert words["thawed"].equal(words["again"])
+    assert not words["thawed"].equal(words["open"])
+    assert record_of(place / "thawed")["request"]["settings"]["thaw"] is True

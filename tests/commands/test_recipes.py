@@ -2,7 +2,6 @@
 
 import shutil
 import tomllib
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -18,9 +17,22 @@ from bertslim.model.lstm.configuration import SlimLstmConfig
 from tests.train.tasks import conll_task
 
 ALL = sorted((Path(__file__).parents[2] / "configs" / "distill").glob("*.toml"))
-RECURRENT = {"tang-bilstm": "text-classification", "izsak-ner": "token-classification"}
+RECURRENT = {
+    "tang-bilstm": "text-classification",
+    "izsak-ner": "token-classification",
+    "xtremedistil-1": "text-classification",
+}
 """Recipes of students that are built, and the kind of task they are for."""
-RECIPES = [recipe for recipe in ALL if recipe.stem not in RECURRENT]
+FURTHER = ("xtremedistil-2", "xtremedistil-3")
+"""Recipes that go on with what another one made."""
+RECIPES = [recipe for recipe in ALL if recipe.stem not in (*RECURRENT, *FURTHER)]
+LEARNT = {
+    "tang-bilstm": {"mse": 1.0},
+    "izsak-ner": {"soft": 1.0},
+    "xtremedistil-1": {"representation": 1.0},
+    "xtremedistil-2": {"mse": 1.0},
+    "xtremedistil-3": {"task": 1.0},
+}
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
@@ -46,16 +58,18 @@ def test_the_command_takes_those_of_recurrent_students(
         task = "small.toml"
     words = ["distill", "tiny", "--teacher", "tiny", "--task", task, "--config", str(recipe)]
     assert main([*words, "--dry-run"]) == 0
-    wishes, compared = recurrent(recipe)
-    assert compared == ({"mse": 1.0} if name == "tang-bilstm" else {"soft": 1.0})
+    wishes = wishes_of(recipe)
     assert isinstance(wishes.student, RecurrentShape)
     refuse_other_tasks(wishes.student, RECURRENT[name])
 
 
-def recurrent(recipe: Path) -> tuple[Distill, Mapping[str, float]]:
-    """What a recipe asks for, and what it compares."""
-    wishes = wishes_of(recipe)
-    return wishes, plan(wishes, SlimLstmConfig(), SlimBertConfig()).weights
+@pytest.mark.parametrize("name", LEARNT)
+def test_recurrent_students_learn_what_the_papers_say(name: str) -> None:
+    (recipe,) = (path for path in ALL if path.stem == name)
+    student = SlimLstmConfig(architectures=["SlimLstmForSequenceClassification"])
+    found = plan(wishes_of(recipe), student, SlimBertConfig())
+    assert found.weights == LEARNT[name]
+    assert found.first_states == ((6,) if name == "xtremedistil-1" else ())
 
 
 def wishes_of(recipe: Path) -> Distill:

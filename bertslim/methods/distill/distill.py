@@ -10,6 +10,7 @@ from bertslim.train.loop import fit
 from bertslim.train.resume import ResumeFolder
 from bertslim.train.settings import TrainReport, TrainSettings
 from bertslim.train.teacher import Teacher
+from bertslim.train.thawing import thawing
 
 
 def distill(
@@ -21,6 +22,7 @@ def distill(
     held_out: Examples,
     *,
     basis: Tensor | None = None,
+    thaw: bool = False,
     resume: ResumeFolder | None = None,
 ) -> tuple[SlimModel, TrainReport]:
     """Train a student, in place, to be like its teacher.
@@ -35,6 +37,7 @@ def distill(
             does not learn, the last epoch is taken.
         basis: The student's channels among the teacher's, (teacher's hidden, student's), if they
             are known: where maps between their states begin.
+        thaw: Whether its parts begin to learn one after the other; see `thawing`.
         resume: See `fit`.
 
     Returns:
@@ -48,6 +51,11 @@ def distill(
         settings,
         teacher=teacher,
         asked=planned.asked,
+        before_step=thawing(student, _steps(settings, learnt)) if thaw else None,
         evaluate=(lambda m: selection_score(m, held_out)) if planned.teaches_answers else None,
         resume=resume,
     )
+
+
+def _steps(settings: TrainSettings, learnt: Examples) -> int:
+    return settings.epochs * -(-len(learnt.encoded) // settings.batch_size)

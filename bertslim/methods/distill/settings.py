@@ -9,8 +9,20 @@ from bertslim.errors import SettingsError, fault_list
 from bertslim.methods.distill.student import Student, parse_student, student_faults
 
 ObjectiveName = Literal["logits", "pkd", "distilbert", "tinybert"]
-TERMS = ("task", "soft", "mse", "patient", "cosine", "embeddings", "hidden", "attention")
+TERMS = (
+    "task",
+    "soft",
+    "mse",
+    "patient",
+    "cosine",
+    "embeddings",
+    "hidden",
+    "attention",
+    "representation",
+)
 """What can be weighed."""
+ANSWERS = ("task", "soft", "mse")
+"""Terms that make the student's head learn."""
 
 Match = Literal["skip", "last"] | tuple[int, ...]
 """How the student's layers go with the teacher's: by rule, or the teacher's for each of them."""

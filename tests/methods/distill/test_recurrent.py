@@ -1,5 +1,7 @@
 """The language of recurrent students, and the vectors that their words begin with."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -15,10 +17,12 @@ from bertslim.methods.distill.recurrent import (
     refuse_other_tasks,
 )
 from bertslim.methods.distill.settings import distill_settings
+from bertslim.methods.distill.terms import Representation
 from bertslim.methods.distill.vectors import piece_means, plain, principal_table, table_of
 from bertslim.model.configuration import SlimBertConfig
 from bertslim.model.lstm.configuration import SlimLstmConfig
 from bertslim.model.shapes import parameter_counts
+from bertslim.train.records.layout import Kept
 
 VOCABULARY = ["[PAD]", "[UNK]", "film", "##s", "a", ""]
 READING = Reading(VOCABULARY, padding=0, pairs=False, tokenizer="PreTrainedTokenizerFast")
@@ -84,6 +88,32 @@ def test_layers_are_not_compared_with_a_student_that_has_none() -> None:
     nothing = distill_settings("logits", 2.0, 1.0, ["soft=0"], "skip", None)
     with pytest.raises(SettingsError, match="nothing to learn"):
         plan(nothing, student, teacher)
+
+
+def test_a_text_is_compared_with_the_teachers_view_of_it() -> None:
+    student, teacher = SlimLstmConfig(hidden_size=2), SlimBertConfig(hidden_size=3)
+    weights = ["representation=1", "soft=0"]
+    student.architectures = ["SlimLstmForSequenceClassification"]
+    named, middle = (
+        plan(distill_settings("logits", 2.0, 1.0, weights, match, None), student, teacher)
+        for match in ("9", "skip")
+    )
+    assert (named.first_states, middle.first_states) == ((9,), (6,))
+    assert named.kept == Kept(logits=False, states=(9,))
+    assert named.asked == {"output_first_states": True}
+    assert not named.teaches_answers
+    term = Representation(9, torch.zeros(3, 4))
+    pooled, states = torch.randn(2, 4), {9: torch.ones(2, 1, 3)}
+    outputs = SimpleNamespace(pooled=pooled), SimpleNamespace(hidden_states=states)
+    # a map that makes 0 of all is 1 away in each of three channels
+    assert term(*outputs, {}).item() == 3
+    with pytest.raises(SettingsError, match="layer 13 of a teacher that has 1 to 12"):
+        plan(distill_settings("logits", 2.0, 1.0, weights, "13", None), student, teacher)
+    student.architectures = ["SlimLstmForTokenClassification"]
+    with pytest.raises(SettingsError, match="this student has no texts"):
+        plan(distill_settings("logits", 2.0, 1.0, weights, "9", None), student, teacher)
+    with pytest.raises(SettingsError, match="has hidden states"):
+        plan(distill_settings("logits", 2.0, 1.0, weights, "9", None), teacher, teacher)
 
 
 def test_a_student_is_what_was_asked_for() -> None:
