@@ -102,11 +102,12 @@ def random_tagger(hidden: int) -> Model:
         embedding_size=WIDTH,
         hidden_size=hidden,
         characters=CHARACTERS,
-        num_labels=9,
     )
+    config.num_labels = 9
     model = SlimLstmForTokenClassification(config)
     model.lstm.embeddings.spellings.random_(1, CHARACTERS)
-    return model.eval()
+    model.train(mode=False)
+    return model
 
 
 if __name__ == "__main__":

@@ -48,7 +48,8 @@ def export(
 
     `onnx` adds model.onnx: fp32, standard operators, batch and length free, equal to PyTorch within
     rounding. `transformers` writes a model that stock classes open: missing heads and FFN units
-    come back as zeros, so that the outputs are the same and nothing is faster.
+    come back as zeros, so that the outputs are the same and nothing is faster. Of a recurrent model
+    there is no such twin.
     """
     checkpoint = open_checkpoint(read_source(model), allow_pickle=convert_pickle)
     wanted = Step(

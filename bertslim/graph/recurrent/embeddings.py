@@ -57,5 +57,7 @@ def convolved(g: GraphBuilder, config: SlimLstmConfig, ids: str, path: str) -> s
 def _answers(embeddings: Embeddings) -> Tensor:
     """(vocabulary, filters), fp32 on the CPU."""
     with torch.no_grad():
-        parts = [embeddings.letters(some) for some in embeddings.spellings.split(WORDS_AT_ONCE)]
+        parts = [
+            embeddings.letters(some) for some in torch.split(embeddings.spellings, WORDS_AT_ONCE)
+        ]
     return torch.cat(parts).to("cpu", torch.float32)
