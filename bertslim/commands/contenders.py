@@ -22,13 +22,13 @@ def contender(name: str, checkpoint: Checkpoint, task: Task | None, plan: "Plan"
         CheckpointError: If it cannot be read.
         DataError: If the task's data cannot be used with it.
     """
-    from bertslim.model.loading import load_model
+    from bertslim.model.opening import open_model
     from bertslim.runtime.contenders import Contender
     from bertslim.train.examples import load_tokenizer, read_examples, score_run, suited
     from bertslim.train.traffic import traffic
 
     deployment = read_deployment(checkpoint.path)
-    model = load_model(checkpoint)
+    model = open_model(checkpoint)
     cells = plan.cells(deployment)
     if deployment:
         graph, size = stored_graph(checkpoint), (checkpoint.path / GRAPH).stat().st_size

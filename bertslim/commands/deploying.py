@@ -12,7 +12,7 @@ from bertslim.store.deployment import GRAPH, Deployment, Precision, Target, writ
 if TYPE_CHECKING:
     from bertslim.graph.emit import Written
     from bertslim.graph.form import Form
-    from bertslim.model.modeling import SlimBertPreTrainedModel
+    from bertslim.model.slim import SlimModel
     from bertslim.runtime.agreement import Agreement
     from bertslim.runtime.engine import Engine
     from bertslim.runtime.kernels import Kernel
@@ -41,7 +41,7 @@ class Place:
 
 
 def deploy(
-    model: "SlimBertPreTrainedModel",
+    model: "SlimModel",
     form: "Form",
     place: Place,
     directory: Path,
@@ -97,13 +97,12 @@ def refuse_missing(place: Place) -> None:
         check_target(place.target, place.sm)
 
 
-def fitting_shape(model: "SlimBertPreTrainedModel") -> tuple[int, int]:
+def fitting_shape(model: "SlimModel") -> tuple[int, int]:
     """Return the usual shape, or a shorter one for a model of few positions."""
-    positions = model.config.max_position_embeddings - model.config.position_offset
-    return SHAPE[0], min(SHAPE[1], positions)
+    return SHAPE[0], min(SHAPE[1], model.config.positions or SHAPE[1])
 
 
-def engine_for(model: "SlimBertPreTrainedModel", graph: bytes, place: Place) -> "Engine":
+def engine_for(model: "SlimModel", graph: bytes, place: Place) -> "Engine":
     """Make a graph ready to run here: on its own runtime, or on ONNX Runtime for want of a GPU."""
     from bertslim.runtime.engine import EngineSettings, Source, build
     from bertslim.runtime.machine import available_cores
@@ -197,7 +196,7 @@ def _built_view(graph: bytes, place: Place, shape: tuple[int, int]) -> _View:
 
 
 def _agreement(
-    model: "SlimBertPreTrainedModel", graph: bytes, place: Place, shape: tuple[int, int]
+    model: "SlimModel", graph: bytes, place: Place, shape: tuple[int, int]
 ) -> "Agreement":
     from bertslim.model.running import run_model
     from bertslim.runtime.agreement import all_finite, compared, padded_batch

@@ -1,15 +1,21 @@
 """`bertslim distill`."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
-from bertslim.commands.distill_job import Words
-from bertslim.commands.distill_teachers import TEXTS
-from bertslim.commands.finetune import lasting, train_settings
+from bertslim.commands.distill_options import (
+    StudentOptions,
+    TeachingOptions,
+    refuse_what_cannot_be,
+    vectors_file,
+)
+from bertslim.commands.finetune import few_labels_setting, lasting, train_settings
 from bertslim.commands.options import (
+    RECURRENT,
+    TRANSFORMER,
     DeviceOption,
     Seed,
     StepOptions,
@@ -18,83 +24,10 @@ from bertslim.commands.options import (
     command,
 )
 from bertslim.commands.step import Step, read_source, run_step
-from bertslim.commands.tables import table_in
-from bertslim.errors import SettingsError, fault_list
+from bertslim.errors import SettingsError
 from bertslim.store.checkpoint import Checkpoint, open_checkpoint
 from bertslim.store.digest import file_digest
 from bertslim.train.task import Task, load_task, task_digest
-
-
-@dataclass(frozen=True, slots=True)
-class TeachingOptions:
-    """What is learnt from the teacher."""
-
-    objective: Annotated[
-        Literal["logits", "pkd", "distilbert", "tinybert"],
-        typer.Option("--objective", help="What of student and teacher is compared."),
-    ] = "logits"
-    temperature: Annotated[
-        float,
-        typer.Option("--temperature", help="Softens what teacher and student say; above 0."),
-    ] = 2.0
-    alpha: Annotated[
-        float | None,
-        typer.Option(
-            "--alpha",
-            help="Weight of the teacher's logits, 0 to 1; the labels get the rest.",
-            show_default="0.9; tinybert: neither",
-        ),
-    ] = None
-    weight: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--weight",
-            metavar="NAME=X",
-            help="Weight of a term of the objective; may be given for several.",
-            show_default=False,
-        ),
-    ] = None
-    match: Annotated[
-        str,
-        typer.Option(
-            "--match",
-            metavar="skip|last|N,N...",
-            help="The teacher's layers that the student's are compared with.",
-        ),
-    ] = "skip"
-    unlabelled: Annotated[
-        Path | None,
-        typer.Option(
-            "--unlabelled",
-            metavar="FILE",
-            exists=True,
-            callback=table_in,
-            help="More texts to ask the teacher about, or what augment made; with it labels are not"
-            " learnt from.",
-            show_default=False,
-        ),
-    ] = None
-    words: Annotated[
-        Words,
-        typer.Option(
-            "--words",
-            help="Of a masked-lm task: at which tokens the guesses are compared.",
-        ),
-    ] = "masked"
-    cache: Annotated[
-        Path | None,
-        typer.Option(
-            "--cache",
-            metavar="DIR",
-            file_okay=False,
-            help="Keep the teacher's answers there for other runs.",
-            show_default=False,
-        ),
-    ] = None
-    no_cache: Annotated[
-        bool,
-        typer.Option("--no-cache", help="Keep no answers: ask the teacher at every step."),
-    ] = False
 
 
 def register(app: typer.Typer) -> None:
@@ -113,6 +46,8 @@ def register(app: typer.Typer) -> None:
           --task sst2.toml --student layers=3
         bertslim distill models/bert --teacher models/bert --task wikitext2.toml \\
           --student layers=3 --objective tinybert
+        bertslim distill models/sst2 --teacher models/sst2 --task sst2.toml --student bilstm \\
+          --unlabelled reviews.txt --alpha 1
         """,
     )(distill)
 
@@ -138,18 +73,10 @@ def distill(
         ),
     ],
     task: TaskFile,
-    student: Annotated[
-        str | None,
-        typer.Option(
-            "--student",
-            metavar="SHAPE",
-            help="Cut the input to this shape first: layers=3, hidden=192, heads=6, ffn=768.",
-            show_default=False,
-        ),
-    ] = None,
     seed: Seed = 0,
     device: DeviceOption = "auto",
     *,
+    building: StudentOptions,
     teaching: TeachingOptions,
     training: TrainingOptions,
     step: StepOptions,
@@ -157,7 +84,8 @@ def distill(
     """Train a student on what its teacher says.
 
     The input is the student: a model that was made smaller, to recover; or, with --student, a model
-    to cut one out of, which starts as near to it as it can. It learns the teacher's logits,
+    to cut one out of, which starts as near to it as it can; or, with --student bilstm and its like,
+    where a recurrent student has its word pieces from. It learns the teacher's logits,
     softened, and the labels; or its states and attentions as well. A head that it lacks, or that
     knows other labels, is made anew. The weights of the best epoch are kept; the best is chosen on
     a slice of the training data that is held out for it.
@@ -167,27 +95,41 @@ def distill(
 
     Interrupt it and run the same command again: it goes on where it was.
     """
+    from bertslim.methods.distill.recurrent import RecurrentShape, refuse_other_tasks
     from bertslim.methods.distill.settings import distill_settings
 
     described = load_task(task)
-    _refuse_what_cannot_be(described, teaching)
+    refuse_what_cannot_be(described, teaching, building)
+    vectors = vectors_file(building.embeddings)
     wishes = distill_settings(
         teaching.objective,
         teaching.temperature,
         teaching.alpha,
         teaching.weight or (),
         teaching.match,
-        student,
+        building.student,
+        building.embeddings,
     )
-    settings = train_settings(training, seed, device)
     checkpoint = open_checkpoint(read_source(model))
+    anew = isinstance(wishes.student, RecurrentShape)
+    pace = RECURRENT if anew or checkpoint.is_recurrent else TRANSFORMER
+    settings = train_settings(training, seed, device, pace)
     teachers = _open_teachers(teacher)
-    texts = {"unlabelled": teaching.unlabelled} if teaching.unlabelled else {}
+    if isinstance(wishes.student, RecurrentShape):
+        refuse_other_tasks(wishes.student, described.kind)
+    given = {"unlabelled": teaching.unlabelled, "embeddings": vectors}
+    texts = {role: path for role, path in given.items() if path}
     wanted = Step(
         command="distill",
-        settings={**asdict(wishes), **lasting(settings), **_of_words(described, teaching)},
+        settings={
+            **asdict(wishes),
+            **lasting(settings),
+            **_of_words(described, teaching),
+            **few_labels_setting(building.labels_per_class, described),
+            **({"thaw": True} if building.thaw else {}),
+        },
         inputs={"model": checkpoint, **teachers},
-        suffix=_suffix(student),
+        suffix=_suffix(building.student),
         data={
             "task": task_digest(described, ("train", "validation")),
             **{role: file_digest(path) for role, path in texts.items()},
@@ -206,6 +148,9 @@ def distill(
             wishes,
             settings,
             unlabelled=teaching.unlabelled,
+            vectors=vectors,
+            labels_per_class=building.labels_per_class,
+            thaw=building.thaw,
             cache=teaching.cache,
             live=teaching.no_cache,
             words=teaching.words,
@@ -213,18 +158,6 @@ def distill(
         return run(job, directory, resume)
 
     run_step(context, wanted, step, work, restart=training.restart)
-
-
-def _refuse_what_cannot_be(task: Task, teaching: TeachingOptions) -> None:
-    faults = []
-    if teaching.words == "all" and task.kind != "masked-lm":
-        faults.append(f"--words all is for masked-lm tasks; {task.name} is {task.kind}")
-    if teaching.unlabelled and task.kind not in TEXTS:
-        faults.append(f"--unlabelled is for tasks on whole texts; {task.name} is {task.kind}")
-    if teaching.cache and teaching.no_cache:
-        faults.append("--cache and --no-cache exclude each other")
-    if faults:
-        raise SettingsError(fault_list("these options do not go together", faults))
 
 
 def _open_teachers(names: list[str]) -> dict[str, Checkpoint]:

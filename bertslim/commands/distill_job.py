@@ -26,6 +26,12 @@ class Job:
     training: TrainSettings
     unlabelled: Path | None
     """More texts, which the teacher alone says something about."""
+    vectors: Path | None
+    """Where the words of a recurrent student begin, if it is a file."""
+    labels_per_class: int | None
+    """How many texts of each class have a label; None: all."""
+    thaw: bool
+    """Whether the student's parts begin to learn one after the other."""
     cache: Path | None
     """Where the teacher's answers are kept for other runs."""
     live: bool
@@ -44,3 +50,11 @@ class Job:
         from bertslim.methods.distill.plan import learns_answers
 
         return self.task.kind == "masked-lm" and not learns_answers(self.distill)
+
+    @property
+    def has_own_words(self) -> bool:
+        """Whether the student reads by a vocabulary that is made for it."""
+        from bertslim.methods.distill.recurrent import RecurrentShape
+
+        shape = self.distill.student
+        return isinstance(shape, RecurrentShape) and bool(shape.sizes.words)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bertslim.commands.distill_teachers import (
+    TEXTS,
     Expert,
     check_together,
     expert,
@@ -16,11 +17,15 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from bertslim.commands.distill_job import Job
+    from bertslim.commands.distill_student import Origin
     from bertslim.methods.distill.cut import Cut
     from bertslim.methods.distill.plan import Plan
-    from bertslim.model.configuration import SlimBertConfig
-    from bertslim.model.modeling import SlimBertPreTrainedModel
+    from bertslim.model.slim import SlimConfig, SlimModel
     from bertslim.train.examples import Examples
+
+LABELS = ("label", "tags")
+POOLED = (*TEXTS, "token-classification")
+"""Kinds of task of which more texts can be had without labels."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,7 +33,7 @@ class Material:
     """Models that fit together, and data."""
 
     teachers: tuple[Expert, ...]
-    source: "SlimBertPreTrainedModel"
+    origin: "Origin"
     """What the student is cut out of, or the student itself."""
     cut: "Cut | None"
     planned: "Plan"
@@ -46,68 +51,76 @@ def material_of(job: "Job") -> Material:
         SettingsError: If what is asked for cannot be made of these models.
         DataError: If a teacher is for another task.
     """
+    from bertslim.commands.distill_student import origin_of
     from bertslim.methods.distill.plan import plan
     from bertslim.train.readers import read_split
 
     models = [open_teacher(job, checkpoint) for checkpoint in job.teachers]
     data = read_split(job.task, "train")
-    source = _open_source(job, taught_labels(job, models[0], data))
-    cut, config = _cut(job, source)
+    to_learn, to_choose = _divided(job, data)
+    origin = origin_of(job, models[0], taught_labels(job, models[0], data), to_learn)
+    cut, config = _cut(job, origin.model)
     planned = plan(job.distill, config, models[0].config)
     _check_unlabelled(job, planned)
     check_together(job, planned, config, models)
-    learnt, held_out, reported = _examples(job, source, data)
+    learnt, held_out, reported = _examples(job, origin, to_learn, to_choose)
     pairs = zip(job.teachers, models, strict=True)
     experts = tuple(expert(job, *pair, planned, learnt, reported) for pair in pairs)
-    return Material(experts, source, cut, planned, learnt, held_out, reported)
+    return Material(experts, origin, cut, planned, learnt, held_out, reported)
 
 
-def _open_source(job: "Job", labels: tuple[str, ...]) -> "SlimBertPreTrainedModel":
-    """Open what becomes the student, with the head that it needs."""
-    from bertslim.model.loading import load_encoder, load_for_task
-    from bertslim.train.precision import choose_device, placed
+def _divided(job: "Job", data: "Dataset") -> "tuple[Dataset, Dataset | None]":
+    """Return the texts to learn from, and those to choose by, if there is something to choose."""
+    from bertslim.train.splits import few_labels, hold_out
 
     if job.reads_plain_text:
-        source = load_encoder(job.source)
-    else:
-        source = load_for_task(job.source, job.task.kind, labels, seed=job.training.seed)
-    return placed(source, choose_device(job.training.device))
+        return data, None
+    labelled, unlabelled = data, None
+    if job.labels_per_class is not None:
+        labelled, unlabelled = few_labels(data, job.labels_per_class, job.training.seed)
+    to_learn, to_choose = hold_out(labelled, job.training.seed)
+    return _shown(job, to_learn, unlabelled), to_choose
 
 
 def _examples(
-    job: "Job", source: "SlimBertPreTrainedModel", data: "Dataset"
+    job: "Job", origin: "Origin", to_learn: "Dataset", to_choose: "Dataset | None"
 ) -> "tuple[Examples, Examples | None, Examples | None]":
     """Return what is learnt from, what is chosen by, and what is reported on."""
-    from bertslim.train.examples import load_tokenizer, prepare, read_examples
-    from bertslim.train.splits import hold_out
+    from bertslim.train.examples import prepare, read_examples
 
-    tokenizer = load_tokenizer(job.source.path)
-    if job.reads_plain_text:
-        return prepare(data, job.task, source, tokenizer), None, None
-    reported = read_examples(job.task, "validation", source, tokenizer)
-    to_learn, to_choose = hold_out(data, job.training.seed)
+    student, tokenizer = origin.model, origin.tokenizer
+    if to_choose is None:
+        return prepare(to_learn, job.task, student, tokenizer), None, None
+    reported = read_examples(job.task, "validation", student, tokenizer)
     learnt, held_out = (
-        prepare(rows, reported.task, source, tokenizer)
-        for rows in (_with_unlabelled(job, to_learn), to_choose)
+        prepare(rows, reported.task, student, tokenizer) for rows in (to_learn, to_choose)
     )
     return learnt, held_out, reported
 
 
-def _cut(job: "Job", source: "SlimBertPreTrainedModel") -> "tuple[Cut | None, SlimBertConfig]":
+def _cut(job: "Job", source: "SlimModel") -> "tuple[Cut | None, SlimConfig]":
     """Return what is cut, and the configuration of the student."""
     from bertslim.methods.distill.cut import cut_config, cut_of
-    from bertslim.model.loading import model_kind
+    from bertslim.methods.distill.shape import StudentShape
+    from bertslim.model.kinds import model_kind
+    from bertslim.model.lstm.configuration import SlimLstmConfig
 
-    if job.distill.student is None:
-        return None, source.config
-    cut = cut_of(job.distill.student, source.config)
-    if cut.hidden < source.config.hidden_size and model_kind(source) == "masked-lm":
+    shape, config = job.distill.student, source.config
+    if not isinstance(shape, StudentShape):
+        return None, config
+    if isinstance(config, SlimLstmConfig):
+        raise SettingsError(
+            f"{job.source.origin} is a recurrent model, and nothing can be cut out of it",
+            "leave --student out, or take one of the recurrent students",
+        )
+    cut = cut_of(shape, config)
+    if cut.hidden < config.hidden_size and model_kind(source) == "masked-lm":
         raise SettingsError(
             f"--student hidden={cut.hidden}: the decoder of a masked language model is its word "
             "table, and cannot be narrowed with the states",
             "--objective tinybert makes a narrow student, which learns no words",
         )
-    return cut, cut_config(source.config, cut)
+    return cut, cut_config(config, cut)
 
 
 def _check_unlabelled(job: "Job", planned: "Plan") -> None:
@@ -118,14 +131,19 @@ def _check_unlabelled(job: "Job", planned: "Plan") -> None:
         )
 
 
-def _with_unlabelled(job: "Job", rows: "Dataset") -> "Dataset":
-    """Return the rows, or their texts and those of the unlabelled file."""
+def _shown(job: "Job", rows: "Dataset", unlabelled: "Dataset | None") -> "Dataset":
+    """Return what is learnt from: the rows, or where labels do not count more texts as well."""
     from datasets import concatenate_datasets
 
+    from bertslim.methods.distill.plan import learns_labels
     from bertslim.train.readers import read_unlabelled
 
-    if job.unlabelled is None:
+    more = []
+    if unlabelled is not None and not learns_labels(job.distill):
+        more.append(unlabelled)
+    if job.unlabelled is not None:
+        more.append(read_unlabelled(job.task, [job.unlabelled]))
+    if not more:
         return rows
-    pool = read_unlabelled(job.task, [job.unlabelled])
-    texts = pool.column_names
-    return concatenate_datasets([rows.select_columns(texts), pool])
+    texts = [name for name in more[-1].column_names if name not in LABELS]
+    return concatenate_datasets([part.select_columns(texts) for part in (rows, *more)])

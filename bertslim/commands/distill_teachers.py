@@ -11,8 +11,7 @@ if TYPE_CHECKING:
 
     from bertslim.commands.distill_job import Job
     from bertslim.methods.distill.plan import Plan
-    from bertslim.model.configuration import SlimBertConfig
-    from bertslim.model.modeling import SlimBertPreTrainedModel
+    from bertslim.model.slim import SlimConfig, SlimModel
     from bertslim.store.checkpoint import Checkpoint
     from bertslim.train.examples import Examples
 
@@ -25,7 +24,7 @@ class Expert:
     """One teacher."""
 
     checkpoint: "Checkpoint"
-    model: "SlimBertPreTrainedModel"
+    model: "SlimModel"
     order: tuple[int, ...]
     """Where the student's labels stand among its own; empty where they have no names."""
     rows: "Dataset | None"
@@ -34,17 +33,19 @@ class Expert:
     """What it is scored on; None where nothing is guessed."""
 
 
-def open_teacher(job: "Job", checkpoint: "Checkpoint") -> "SlimBertPreTrainedModel":
+def open_teacher(job: "Job", checkpoint: "Checkpoint") -> "SlimModel":
     """Open a teacher; where plain text is read, its encoder alone.
 
     Raises:
         DataError: If it is for another task.
     """
-    from bertslim.model.loading import load_encoder, load_model, model_kind
+    from bertslim.model.kinds import model_kind
+    from bertslim.model.loading import load_encoder
+    from bertslim.model.opening import open_model
     from bertslim.train.precision import choose_device, placed
 
     plain = job.reads_plain_text
-    teacher = load_encoder(checkpoint) if plain else load_model(checkpoint)
+    teacher = load_encoder(checkpoint) if plain else open_model(checkpoint)
     if not plain and (kind := model_kind(teacher)) != job.task.kind:
         raise DataError(
             f"--teacher {checkpoint.origin}: its head is for {kind or 'nothing'}, but task "
@@ -54,15 +55,13 @@ def open_teacher(job: "Job", checkpoint: "Checkpoint") -> "SlimBertPreTrainedMod
     return placed(teacher, choose_device(job.training.device))
 
 
-def taught_labels(
-    job: "Job", teacher: "SlimBertPreTrainedModel", data: "Dataset"
-) -> tuple[str, ...]:
+def taught_labels(job: "Job", teacher: "SlimModel", data: "Dataset") -> tuple[str, ...]:
     """Return the labels in the first teacher's order, which becomes the student's.
 
     Raises:
         DataError: If it does not know them all.
     """
-    from bertslim.model.loading import nameless
+    from bertslim.model.labels import nameless
     from bertslim.train.examples import LABELLED, model_labels
     from bertslim.train.readers import label_names
 
@@ -83,8 +82,8 @@ def taught_labels(
 def check_together(
     job: "Job",
     planned: "Plan",
-    student: "SlimBertConfig",
-    teachers: "Sequence[SlimBertPreTrainedModel]",
+    student: "SlimConfig",
+    teachers: "Sequence[SlimModel]",
 ) -> None:
     """See whether what teachers say can be averaged, and compared word by word.
 
@@ -111,7 +110,7 @@ def check_together(
 def expert(
     job: "Job",
     checkpoint: "Checkpoint",
-    model: "SlimBertPreTrainedModel",
+    model: "SlimModel",
     planned: "Plan",
     learnt: "Examples",
     reported: "Examples | None",
@@ -148,10 +147,10 @@ def expert(
 def _order(
     job: "Job",
     checkpoint: "Checkpoint",
-    model: "SlimBertPreTrainedModel",
+    model: "SlimModel",
     labels: Sequence[str],
 ) -> tuple[int, ...]:
-    from bertslim.model.loading import nameless
+    from bertslim.model.labels import nameless
     from bertslim.train.examples import model_labels
 
     known = model_labels(model) if labels else ()
@@ -167,10 +166,12 @@ def _order(
 
 
 def _reads_alike(
-    job: "Job", checkpoint: "Checkpoint", learnt: "Examples", model: "SlimBertPreTrainedModel"
+    job: "Job", checkpoint: "Checkpoint", learnt: "Examples", model: "SlimModel"
 ) -> bool:
     """Whether two models certainly read the same: their tokenizers are equal, file by file."""
-    types = {"token_type_ids" in learnt.encoded.column_names, model.config.type_vocab_size > 1}
+    if job.has_own_words:
+        return False
+    types = {"token_type_ids" in learnt.encoded.column_names, model.config.reads_token_types}
     files = {other.tokenizer_digest() for other in (job.source, checkpoint)}
     return len(types) == len(files) == 1
 

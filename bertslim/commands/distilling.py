@@ -31,7 +31,7 @@ def run(job: Job, directory: Path, resume: Path) -> dict[str, Any]:
     """Distil, write, score; return the step's report."""
     from bertslim.commands.distill_material import material_of
     from bertslim.methods.distill.distill import distill
-    from bertslim.model.loading import save_model
+    from bertslim.model.saving import save_model
     from bertslim.train.resume import ResumeFolder
 
     material = material_of(job)
@@ -51,11 +51,13 @@ def run(job: Job, directory: Path, resume: Path) -> dict[str, Any]:
         material.held_out,
         basis=shrunk.basis if job.cut_from_teacher else None,
         everywhere=job.words == "all",
+        thaw=job.thaw,
         resume=ResumeFolder(resume, SECONDS_BETWEEN_SAVES),
     )
     if rank() > 0:
         return {}
-    save_model(student, directory, tokenizer_from=job.source.path)
+    save_model(student, directory, tokenizer_from=None)
+    material.origin.save_tokenizer(directory)
     after, best = figures(student, material.reported), max(taught, key=_value)
     return {
         "weights": dict(material.planned.weights),
@@ -73,12 +75,14 @@ def run(job: Job, directory: Path, resume: Path) -> dict[str, Any]:
 def _student(job: Job, material: "Material") -> "Shrunk":
     """Cut the student out of its source, if that is asked for."""
     from bertslim.methods.distill.shrink import Shrunk, shrink
+    from bertslim.model.lstm.modeling import SlimLstmPreTrainedModel
 
-    if material.cut is None:
-        return Shrunk(material.source, None, 1.0)
+    model = material.origin.model
+    if material.cut is None or isinstance(model, SlimLstmPreTrainedModel):
+        return Shrunk(model, None, 1.0)
     rows = material.learnt.encoded.shuffle(seed=job.training.seed)
     some = rows.select(range(min(ROWS_TO_CUT_BY, len(rows))))
-    return shrink(material.source, material.cut, some)
+    return shrink(model, material.cut, some)
 
 
 def _teacher(job: Job, material: "Material", resume: Path) -> "Teacher | None":

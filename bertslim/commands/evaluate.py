@@ -23,7 +23,7 @@ from bertslim.store.deployment import GRAPH, Deployment, read_deployment
 from bertslim.train.task import Task, load_task
 
 if TYPE_CHECKING:
-    from bertslim.model.modeling import SlimBertPreTrainedModel
+    from bertslim.model.slim import SlimModel
     from bertslim.runtime.engine import Engine
     from bertslim.train.prediction import Run, Score
 
@@ -104,10 +104,10 @@ def _evaluate(
     batch_size: int,
     device: Device,
 ) -> "Score":
-    from bertslim.model.loading import load_model
+    from bertslim.model.opening import open_model
     from bertslim.train.examples import load_tokenizer, read_examples, score_run
 
-    model = load_model(checkpoint)
+    model = open_model(checkpoint)
     examples = read_examples(task, "validation", model, load_tokenizer(checkpoint.path))
     if runtime == "torch":
         return score_run(_on_torch(model, device), examples, batch_size=batch_size)
@@ -118,7 +118,7 @@ def _evaluate(
         engine.close()
 
 
-def _on_torch(model: "SlimBertPreTrainedModel", device: Device) -> "Run":
+def _on_torch(model: "SlimModel", device: Device) -> "Run":
     from bertslim.model.running import run_model
     from bertslim.train.precision import choose_device, placed
 
@@ -127,7 +127,7 @@ def _on_torch(model: "SlimBertPreTrainedModel", device: Device) -> "Run":
 
 def _engine(
     checkpoint: Checkpoint,
-    model: "SlimBertPreTrainedModel",
+    model: "SlimModel",
     deployment: Deployment | None,
     runtime: Runtime,
 ) -> "Engine":

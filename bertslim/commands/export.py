@@ -1,13 +1,16 @@
 """`bertslim export`."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from bertslim.commands.options import Model, StepOptions, command
 from bertslim.commands.step import Step, read_source, run_step
 from bertslim.store.checkpoint import Checkpoint, open_checkpoint
+
+if TYPE_CHECKING:
+    from bertslim.model.slim import SlimModel
 
 Format = Literal["onnx", "transformers"]
 
@@ -45,7 +48,8 @@ def export(
 
     `onnx` adds model.onnx: fp32, standard operators, batch and length free, equal to PyTorch within
     rounding. `transformers` writes a model that stock classes open: missing heads and FFN units
-    come back as zeros, so that the outputs are the same and nothing is faster.
+    come back as zeros, so that the outputs are the same and nothing is faster. Of a recurrent model
+    there is no such twin.
     """
     checkpoint = open_checkpoint(read_source(model), allow_pickle=convert_pickle)
     wanted = Step(
@@ -63,11 +67,13 @@ def export(
 
 def _export(checkpoint: Checkpoint, form: Format, directory: Path) -> dict[str, Any]:
     from bertslim.model.loading import load_model, save_model, zero_padded_twin
+    from bertslim.model.opening import open_model
     from bertslim.model.shapes import parameter_counts
 
-    model = load_model(checkpoint)
     if form == "transformers":
-        model = zero_padded_twin(model)
+        model: SlimModel = zero_padded_twin(load_model(checkpoint))
+    else:
+        model = open_model(checkpoint)
     save_model(model, directory, tokenizer_from=checkpoint.path)
     report: dict[str, Any] = {"parameters": parameter_counts(model).total}
     if form == "onnx":

@@ -8,9 +8,13 @@ from typing import Any
 import typer
 
 from bertslim.commands.options import (
+    RECURRENT,
+    TRANSFORMER,
     Device,
     DeviceOption,
+    LabelsPerClass,
     Model,
+    Pace,
     Seed,
     StepOptions,
     TaskFile,
@@ -18,6 +22,7 @@ from bertslim.commands.options import (
     command,
 )
 from bertslim.commands.step import Step, rank, read_source, run_step
+from bertslim.errors import SettingsError
 from bertslim.store.checkpoint import Checkpoint, open_checkpoint
 from bertslim.train.settings import TrainSettings
 from bertslim.train.task import Task, load_task, task_digest
@@ -43,6 +48,7 @@ def finetune(
     context: typer.Context,
     model: Model,
     task: TaskFile,
+    labels_per_class: LabelsPerClass = None,
     seed: Seed = 0,
     device: DeviceOption = "auto",
     *,
@@ -58,11 +64,12 @@ def finetune(
     Interrupt it and run the same command again: it goes on where it was.
     """
     described = load_task(task)
-    settings = train_settings(training, seed, device)
     checkpoint = open_checkpoint(read_source(model))
+    pace = RECURRENT if checkpoint.is_recurrent else TRANSFORMER
+    settings = train_settings(training, seed, device, pace)
     wanted = Step(
         command="finetune",
-        settings=lasting(settings),
+        settings=lasting(settings) | few_labels_setting(labels_per_class, described),
         inputs={"model": checkpoint},
         suffix=described.name,
         data={"task": task_digest(described, ("train", "validation"))},
@@ -70,15 +77,18 @@ def finetune(
     )
 
     def work(directory: Path, resume: Path) -> dict[str, Any]:
-        return _finetune(checkpoint, described, settings, directory, resume)
+        return _finetune(checkpoint, described, settings, labels_per_class, directory, resume)
 
     run_step(context, wanted, step, work, restart=training.restart)
 
 
-def train_settings(training: TrainingOptions, seed: int, device: Device) -> TrainSettings:
-    """Turn the options into the loop's settings."""
+def train_settings(
+    training: TrainingOptions, seed: int, device: Device, pace: Pace = TRANSFORMER
+) -> TrainSettings:
+    """Turn the options into the loop's settings; what is not given is as usual at this pace."""
     given = asdict(training)
     del given["restart"]
+    given |= {name: value for name, value in asdict(pace).items() if given[name] is None}
     return TrainSettings(**given, seed=seed, device=device)
 
 
@@ -90,10 +100,32 @@ def lasting(settings: TrainSettings) -> dict[str, Any]:
     return kept
 
 
+def few_labels_setting(most: int | None, task: Task) -> dict[str, int]:
+    """Return `--labels-per-class` as a setting; without it the request is what it always was.
+
+    Raises:
+        SettingsError: If the task has no classes of texts.
+    """
+    if most is None:
+        return {}
+    if task.kind != "text-classification":
+        raise SettingsError(
+            f"--labels-per-class is for text-classification; {task.name} is {task.kind}",
+            "leave it out, or write a task with fewer rows",
+        )
+    return {"labels_per_class": most}
+
+
 def _finetune(
-    checkpoint: Checkpoint, task: Task, settings: TrainSettings, directory: Path, resume: Path
+    checkpoint: Checkpoint,
+    task: Task,
+    settings: TrainSettings,
+    labels_per_class: int | None,
+    directory: Path,
+    resume: Path,
 ) -> dict[str, Any]:
-    from bertslim.model.loading import load_for_task, save_model
+    from bertslim.model.opening import open_for_task
+    from bertslim.model.saving import save_model
     from bertslim.train.encoding import mask_tokens
     from bertslim.train.examples import (
         load_tokenizer,
@@ -106,11 +138,13 @@ def _finetune(
     from bertslim.train.objectives import labels_objective
     from bertslim.train.readers import label_names, read_split
     from bertslim.train.resume import ResumeFolder
-    from bertslim.train.splits import hold_out
+    from bertslim.train.splits import few_labels, hold_out
 
     data = read_split(task, "train")
     task = replace(task, labels=label_names(task, data))
-    model = load_for_task(checkpoint, task.kind, task.labels, seed=settings.seed)
+    if labels_per_class is not None:
+        data, _ = few_labels(data, labels_per_class, settings.seed)
+    model = open_for_task(checkpoint, task.kind, task.labels, seed=settings.seed)
     tokenizer = load_tokenizer(checkpoint.path)
     reported = read_examples(task, "validation", model, tokenizer)
     learnt, held_out = (

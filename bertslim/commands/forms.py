@@ -85,6 +85,7 @@ def form_for(
         dynamic=dynamic,
         islands=islands,
         scales=scales,
+        letters="table",
     )
 
 

@@ -65,10 +65,11 @@ def fuse(
 
 
 def _fuse(checkpoint: Checkpoint, place: Place, directory: Path) -> dict[str, Any]:
-    from bertslim.model.loading import load_model, save_model
+    from bertslim.model.loading import save_model
+    from bertslim.model.opening import open_model
 
     refuse_missing(place)
-    model = load_model(checkpoint)
+    model = open_model(checkpoint)
     deployment = deploy(model, form_for(place.target, "fp32"), place, directory, {})
     save_model(model, directory, tokenizer_from=checkpoint.path)
     note(deployment_text(deployment))

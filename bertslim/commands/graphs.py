@@ -14,6 +14,7 @@ from bertslim.train.task import Task
 if TYPE_CHECKING:
     from bertslim.model.modeling import SlimBertPreTrainedModel
     from bertslim.model.quantization import Quantization
+    from bertslim.model.slim import SlimModel
 
 Graphs = Callable[[str, str], bytes]
 """(runtime, precision) -> graph."""
@@ -29,24 +30,41 @@ def stored_graph(checkpoint: Checkpoint) -> Graphs:
     return lambda _runtime, _precision: (checkpoint.path / GRAPH).read_bytes()
 
 
-def written_graphs(model: "SlimBertPreTrainedModel", ranges: Ranges) -> Graphs:
+def written_graphs(model: "SlimModel", ranges: Ranges) -> Graphs:
     """Write a model down in the form that a runtime runs best; each is calibrated for once."""
     measured = functools.cache(ranges)
 
     def graph_for(runtime: str, precision: str) -> bytes:
         from bertslim.graph.emit import emit
 
-        form = form_for(runtime, precision, measured(runtime) if precision == "int8" else None)
+        ranges = measured(runtime) if precision == "int8" else None
+        form = form_for(
+            runtime, precision, ranges, dynamic=rounds_states(model, runtime, precision)
+        )
         graph: bytes = emit(model, form).SerializeToString()
         return graph
 
     return graph_for
 
 
-def ranges_from(
-    model: "SlimBertPreTrainedModel", checkpoint: Checkpoint, task: Task | None, seed: int
-) -> Ranges:
-    """Return what calibrates a model, when it is asked to, on training data of a task."""
+def rounds_states(model: "SlimModel", runtime: str, precision: str) -> bool:
+    """Whether LSTMs compute in int8, with ranges of their own at every step, which is faster."""
+    from bertslim.model.lstm.modeling import SlimLstmPreTrainedModel
+
+    recurrent = isinstance(model, SlimLstmPreTrainedModel)
+    return recurrent and (runtime, precision) == ("onnxruntime", "int8")
+
+
+def ranges_from(model: "SlimModel", checkpoint: Checkpoint, task: Task | None, seed: int) -> Ranges:
+    """Return what calibrates a model, when it is asked to, on training data of a task.
+
+    The ranges of a recurrent model are known without.
+    """
+    from bertslim.methods.quantize.recurrent import known_ranges
+    from bertslim.model.lstm.modeling import SlimLstmPreTrainedModel
+
+    if isinstance(model, SlimLstmPreTrainedModel):
+        return lambda _runtime: known_ranges(model)
 
     def measure(runtime: str) -> "Quantization":
         if task is None:

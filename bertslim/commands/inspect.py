@@ -3,33 +3,19 @@
 import json
 import textwrap
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from bertslim.commands.options import Model, ReportOptions, command
+from bertslim.commands.shapes import picture_of, reach_of, shape_of
 from bertslim.commands.step import read_source
 from bertslim.console import reserved_stdout
 from bertslim.store.checkpoint import Checkpoint, open_checkpoint
 from bertslim.store.deployment import GRAPH, read_deployment
 from bertslim.store.provenance import lineage_of
-
-if TYPE_CHECKING:
-    from bertslim.model.configuration import SlimBertConfig
-
-FFN_BAR = 24
-"""Characters of the bar of a layer with all its units."""
-
-
-@dataclass(frozen=True, slots=True)
-class Full:
-    """What a model had before anything was cut."""
-
-    heads: int
-    units: int
-    hidden_size: int
 
 
 def register(app: typer.Typer) -> None:
@@ -69,24 +55,19 @@ def inspect(
 
 def describe(checkpoint: Checkpoint, lengths: list[int]) -> dict[str, Any]:
     """Collect everything there is to say about a checkpoint, JSON-able."""
-    from bertslim.model.configuration import layer_widths
-    from bertslim.model.loading import head_kind, load_model
+    from bertslim.model.kinds import head_kind
+    from bertslim.model.opening import open_model
     from bertslim.model.shapes import flops, parameter_counts
     from bertslim.train.examples import LABELLED, model_labels
 
-    model = load_model(checkpoint)
+    model = open_model(checkpoint)
     config, counts, kind = model.config, parameter_counts(model), head_kind(model)
     return {
         "path": str(checkpoint.path),
         "model_type": checkpoint.config["model_type"],
-        "family": config.family,
         "kind": kind,
         "labels": list(model_labels(model)) if kind in LABELLED else [],
-        "hidden_size": config.hidden_size,
-        "vocab_size": config.vocab_size,
-        "positions": config.max_position_embeddings - config.position_offset,
-        "full": asdict(_full(config)),
-        "layers": [asdict(widths) for widths in layer_widths(config)],
+        **shape_of(config),
         "parameters": {
             "embedding": counts.embedding,
             "layers": list(counts.layers),
@@ -104,11 +85,12 @@ def picture(found: Mapping[str, Any]) -> Iterator[str]:
     """Draw a checkpoint in text, at most 80 columns wide."""
     kind = found["kind"] or "no task head"
     labels = f" ({', '.join(found['labels'])})" if 0 < len(found["labels"]) <= 8 else ""
-    kept = "" if found["model_type"] == found["family"] else f", {found['family']} inside"
+    stock = found["family"] in (found["model_type"], "lstm")
+    kept = "" if stock else f", {found['family']} inside"
     yield f"{found['path']}"
     yield f"{found['model_type']}{kept}; {kind}{labels}"
     yield ""
-    yield from _layers(found)
+    yield from picture_of(found)
     yield ""
     parameters = found["parameters"]
     encoder = sum(parameters["layers"])
@@ -120,27 +102,10 @@ def picture(found: Mapping[str, Any]) -> Iterator[str]:
     for length, count in found["flops"].items():
         yield f"FLOPs        {count / 1e9:.2f} G for {length} tokens"
     yield f"weights      {found['bytes'] / 1e6:.1f} MB"
-    yield f"positions    {found['positions']}; hidden size {_hidden(found)}"
+    yield f"positions    {reach_of(found)}"
     yield from _graph_lines(found["graph"])
     for number, step in enumerate(found["lineage"]):
         yield _folded("made by" if number == 0 else "then", _line(step))
-
-
-def _hidden(found: Mapping[str, Any]) -> str:
-    """Name the hidden size, and what it was where that was more."""
-    size, full = found["hidden_size"], found["full"]["hidden_size"]
-    return str(size) if size == full else f"{size} of {full}"
-
-
-def _layers(found: Mapping[str, Any]) -> Iterator[str]:
-    heads, widest = found["full"]["heads"] or 1, found["full"]["units"] or 1
-    yield f"layer  {'heads':<{heads + 8}} FFN"
-    for number, layer in enumerate(found["layers"]):
-        there, ffn = layer["heads"], layer["intermediate_size"]
-        row = f"{'■' * there}{'·' * (heads - there)} {there:>2}/{heads:<2}"
-        filled = round(FFN_BAR * ffn / widest)
-        bar = f"{'■' * filled}{'·' * (FFN_BAR - filled)} {ffn:>5}/{widest}"
-        yield f"{number:>5}  {row:<{heads + 8}} {bar}{_extras(layer)}".rstrip()
 
 
 def _graph(path: Path) -> dict[str, Any] | None:
@@ -168,25 +133,6 @@ def _graph_lines(graph: Mapping[str, Any] | None) -> Iterator[str]:
 def _folded(title: str, text: str) -> str:
     lines = f"{title:<12} {text}"
     return textwrap.fill(lines, 80, subsequent_indent=" " * 13, break_on_hyphens=False)
-
-
-def _extras(layer: Mapping[str, Any]) -> str:
-    shared = f"  {layer['kv_heads']} K/V" if layer["kv_heads"] != layer["heads"] else ""
-    return shared + (f"  window {layer['window']}" if layer["window"] else "")
-
-
-def _full(config: "SlimBertConfig") -> Full:
-    """Return what the stock model had that this one was made from, or this one if that is more."""
-    from bertslim.model.configuration import layer_widths
-    from bertslim.model.stock import read_as
-
-    both = (config, read_as(config))
-    widths = [layer for one in both for layer in layer_widths(one)]
-    return Full(
-        heads=max((layer.heads for layer in widths), default=0),
-        units=max((layer.intermediate_size for layer in widths), default=0),
-        hidden_size=max(one.hidden_size for one in both),
-    )
 
 
 def _ancestor(step: Mapping[str, Any]) -> dict[str, Any]:

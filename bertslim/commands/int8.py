@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from bertslim.commands.deploying import engine_for, engine_score, fitting_shape
 from bertslim.commands.forms import GPU_TARGETS, form_for
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from bertslim.graph.form import Form
     from bertslim.model.modeling import SlimBertPreTrainedModel
     from bertslim.model.quantization import Quantization
+    from bertslim.model.slim import SlimModel
     from bertslim.runtime.engine import Engine
     from bertslim.train.examples import Examples
+
+Model = TypeVar("Model", bound="SlimModel")
 
 FEWEST_ROWS = 16
 """Fewer than that say little about what other rows carry."""
@@ -29,10 +32,10 @@ SECONDS_PER_FORM = 3.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Int8:
+class Int8(Generic[Model]):
     """An int8 model before it is written."""
 
-    model: "SlimBertPreTrainedModel"
+    model: Model
     quantization: "Quantization"
     dynamic: bool = False
     """Whether ranges are measured at run time; those of the quantization are not used then."""
@@ -42,7 +45,9 @@ class Int8:
     """For `deploy.json`."""
 
 
-def int8_made(job: Job, material: Material, islands: Mapping[str, str], resume: Path) -> Int8:
+def int8_made(
+    job: Job, material: Material, islands: Mapping[str, str], resume: Path
+) -> "Int8[SlimBertPreTrainedModel]":
     """Find all that an int8 graph needs.
 
     Args:
@@ -61,13 +66,13 @@ def int8_made(job: Job, material: Material, islands: Mapping[str, str], resume: 
     model, training = trained_in_int8(job, material, resume)
     made = replace(_calibrated(job, model, material), islands=islands)
     if job.place.target == "onnxruntime" and job.int8.ranges == "auto":
-        made = _faster(made, job)
+        made = faster(made, job)
     if job.int8.max_drop is not None:
         made = _spared(made, job, material)
-    return replace(made, details={**training, **made.details, **_described(made)})
+    return replace(made, details={**training, **made.details, **described(made)})
 
 
-def int8_form(made: Int8, job: Job) -> "Form":
+def int8_form(made: Int8[Model], job: Job) -> "Form":
     """Return the form that the target runs best."""
     return form_for(
         job.place.target,
@@ -79,7 +84,9 @@ def int8_form(made: Int8, job: Job) -> "Form":
     )
 
 
-def _calibrated(job: Job, model: "SlimBertPreTrainedModel", material: Material) -> Int8:
+def _calibrated(
+    job: Job, model: "SlimBertPreTrainedModel", material: Material
+) -> "Int8[SlimBertPreTrainedModel]":
     """Measure the ranges; a dynamic graph needs none, and therefore no data."""
     from bertslim.methods.quantize.calibrate import quantize
     from bertslim.methods.quantize.observe import linear_layers
@@ -96,7 +103,9 @@ def _calibrated(job: Job, model: "SlimBertPreTrainedModel", material: Material) 
     return Int8(model, quantization, dynamic, details={"calibration": seen})
 
 
-def _spared(made: Int8, job: Job, material: Material) -> Int8:
+def _spared(
+    made: "Int8[SlimBertPreTrainedModel]", job: Job, material: Material
+) -> "Int8[SlimBertPreTrainedModel]":
     """Leave the fewest products in float that --max-drop allows on the tuning slice."""
     from bertslim.methods.quantize.exceptions import Bound, exceptions_for
     from bertslim.methods.quantize.sensitivity import sensitivities
@@ -118,13 +127,15 @@ def _spared(made: Int8, job: Job, material: Material) -> Int8:
     return replace(made, quantization=found, details=details)
 
 
-def _tuning_score(made: Int8, job: Job, tuning: "Examples", quantization: "Quantization") -> float:
+def _tuning_score(
+    made: Int8[Model], job: Job, tuning: "Examples", quantization: "Quantization"
+) -> float:
     """Score the engine that a quantization makes here: a simulation's numbers are not all of it."""
     engine = _engine(replace(made, quantization=quantization), job)
     return engine_score(engine, tuning, resamples=0).value
 
 
-def _faster(made: Int8, job: Job) -> Int8:
+def faster(made: Int8[Model], job: Job) -> Int8[Model]:
     """Measure static against dynamic ranges on this machine, and take what is faster."""
     from bertslim.runtime.agreement import full_batch
     from bertslim.runtime.timing import Budget, time_rounds
@@ -144,14 +155,14 @@ def _faster(made: Int8, job: Job) -> Int8:
     return replace(made, dynamic=kinds[fastest], details=details)
 
 
-def _engine(made: Int8, job: Job) -> "Engine":
+def _engine(made: Int8[Model], job: Job) -> "Engine":
     from bertslim.graph.emit import emit
 
     graph = emit(made.model, int8_form(made, job)).SerializeToString()
     return engine_for(made.model, graph, job.place)
 
 
-def _described(made: Int8) -> dict[str, Any]:
+def described(made: Int8[Model]) -> dict[str, Any]:
     """Return what `deploy.json` says of ranges, factors and exceptions."""
     q = made.quantization
     ranges = {} if made.dynamic else q.inputs

@@ -24,6 +24,7 @@ from bertslim.commands.options import (
     command,
 )
 from bertslim.commands.quantize_options import CalibrationOptions, Int8Options
+from bertslim.commands.quantize_recurrent import recurrent_settings, refuse_for_recurrent
 from bertslim.commands.step import Step, read_source, run_step
 from bertslim.errors import SettingsError, fault_list
 from bertslim.store.checkpoint import Checkpoint, open_checkpoint
@@ -73,13 +74,21 @@ def quantize(
 
     fp16 keeps softmax, mask and the statistics of LayerNorm in fp32, and whatever the calibration
     rows carry beyond fp16's range. With a task the metric is reported before and after.
+
+    A recurrent model needs no text: the states of an LSTM lie between -1 and 1. int8 are its table
+    of words and its projections, and on ONNX Runtime the LSTM itself where that is faster here.
     """
     described = load_task(task) if task else None
-    _refuse_what_cannot_be(precision, target, described, calibration, int8)
+    _refuse_what_cannot_be(precision, target, described, int8)
     checkpoint = open_checkpoint(read_source(model))
+    if checkpoint.is_recurrent:
+        refuse_for_recurrent(checkpoint.origin, int8)
+        chosen = recurrent_settings(precision, target, int8)
+    else:
+        _refuse_without_text(precision, described, calibration, int8)
+        int8 = _settled(int8, target, checkpoint)
+        chosen = _settings(precision, target, calibration, int8)
     place = Place(target, precision, chosen_sm(target, precision, sm))
-    int8 = _settled(int8, target, checkpoint)
-    chosen = _settings(precision, target, calibration, int8)
     wanted = Step(
         command="quantize",
         settings={**place.settings(), "seed": seed, **chosen},
@@ -136,20 +145,28 @@ def _sources(task: Path | None, text: Path | None) -> dict[str, str]:
     return {role: str(path) for role, path in (("task", task), ("text", text)) if path}
 
 
+def _refuse_without_text(
+    precision: str, task: Task | None, calibration: CalibrationOptions, int8: Int8Options
+) -> None:
+    """Refuse a transformer's ranges without rows to see them on."""
+    needs_text = precision == "fp16" or (precision == "int8" and int8.ranges != "dynamic")
+    if needs_text and not task and not calibration.text:
+        raise SettingsError(
+            f"{precision} depends on what the model reads: give --task or --text",
+            "recurrent models alone do without",
+        )
+
+
 def _refuse_what_cannot_be(
     precision: str,
     target: str,
     task: Task | None,
-    calibration: CalibrationOptions,
     int8: Int8Options,
 ) -> None:
     faults = []
     if precision not in PRECISIONS[target]:
         known = ", ".join(p for p in PRECISIONS[target] if p != "fp32")
         faults.append(f"--target {target} has no {precision}; it has {known}")
-    needs_text = precision == "fp16" or (precision == "int8" and int8.ranges != "dynamic")
-    if needs_text and not task and not calibration.text:
-        faults.append(f"{precision} depends on what the model reads: give --task or --text")
     for flag, wish in (("--max-drop", int8.max_drop is not None), ("--qat", int8.qat > 0)):
         if wish and not task:
             faults.append(f"{flag} needs labelled data: give --task")

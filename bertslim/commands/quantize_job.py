@@ -1,7 +1,8 @@
 """What `quantize` is asked for, and what it works from."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from bertslim.commands.deploying import Place
 from bertslim.commands.forms import int8_scheme
@@ -11,9 +12,11 @@ from bertslim.store.checkpoint import Checkpoint
 from bertslim.train.task import Task
 
 if TYPE_CHECKING:
+    from bertslim.graph.form import Form
     from bertslim.methods.quantize.calibrate import Quantize
     from bertslim.methods.quantize.observe import Rows
     from bertslim.model.modeling import SlimBertPreTrainedModel
+    from bertslim.model.slim import SlimModel
     from bertslim.train.examples import Examples
 
 ROWS_AT_ONCE = 16
@@ -42,29 +45,36 @@ class Material:
     """To calibrate on; None where nothing is calibrated."""
     tuning: "Examples | None" = None
     """A slice of the training data to choose by."""
-    reported: "Examples | None" = None
-    """What is reported on, and nothing else."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Made:
+    """What a method made."""
+
+    model: "SlimModel"
+    form: "Form"
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """For `deploy.json`."""
 
 
 def material_for(job: Job, model: "SlimBertPreTrainedModel") -> Material:
-    """Read the data: training rows and their tuning slice, or texts; and what is reported on."""
+    """Read the data: training rows and their tuning slice, or texts."""
     from bertslim.methods.quantize.observe import Rows
-    from bertslim.train.examples import Sample, load_tokenizer, read_examples, read_tuning
+    from bertslim.train.examples import Sample, load_tokenizer, read_tuning
     from bertslim.train.texts import read_texts
 
     sample = Sample(job.calibration.examples, job.seed)
     if job.task is None and job.calibration.text is None:
         return Material(model, rows=None)
     tokenizer = load_tokenizer(job.checkpoint.path)
-    tuning, reported, rows = None, None, None
+    tuning, rows = None, None
     if job.task is not None:
         drawn, tuning = read_tuning(job.task, model, tokenizer, sample)
-        reported = read_examples(job.task, "validation", model, tokenizer)
         rows = Rows(drawn.encoded, ROWS_AT_ONCE, drawn.masking)
     if job.calibration.text is not None:
         texts = read_texts(job.calibration.text, model, tokenizer, sample)
         rows = Rows(texts, ROWS_AT_ONCE)
-    return Material(model, rows, tuning, reported)
+    return Material(model, rows, tuning)
 
 
 def method_settings(job: Job) -> "Quantize":

@@ -1,7 +1,7 @@
 """What `quantize` does: reads the data, lets the method of a precision work, deploys, scores."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,27 +16,18 @@ from bertslim.commands.deploying import (
 )
 from bertslim.commands.forms import GPU_TARGETS, form_for
 from bertslim.commands.int8 import int8_form, int8_made
-from bertslim.commands.quantize_job import Job, Material, material_for
+from bertslim.commands.quantize_job import Job, Made, Material, material_for
+from bertslim.commands.quantize_recurrent import recurrent_made
 from bertslim.console import note
 from bertslim.errors import UnavailableError, fault_list
 from bertslim.store.deployment import GRAPH
 
 if TYPE_CHECKING:
-    from bertslim.graph.form import Form
-    from bertslim.model.modeling import SlimBertPreTrainedModel
+    from bertslim.model.slim import SlimModel
+    from bertslim.train.examples import Examples
     from bertslim.train.prediction import Score
 
 TURING = "75"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Made:
-    """What a method made."""
-
-    model: "SlimBertPreTrainedModel"
-    form: "Form"
-    details: Mapping[str, Any] = field(default_factory=dict)
-    """For `deploy.json`."""
 
 
 def run(job: Job, directory: Path, resume: Path) -> dict[str, Any]:
@@ -45,19 +36,20 @@ def run(job: Job, directory: Path, resume: Path) -> dict[str, Any]:
     Raises:
         QualityError: If the metric cannot be held within the drop that was allowed.
     """
-    from bertslim.model.loading import load_model, save_model
+    from bertslim.model.opening import open_model
+    from bertslim.model.saving import save_model
     from bertslim.train.precision import choose_device, placed
 
     refuse_missing(job.place)
-    model = placed(load_model(job.checkpoint), choose_device(job.device))
-    material = material_for(job, model)
-    before = _score_of_model(model, material)
-    made = MAKERS[job.place.precision](job, material, resume)
+    model: SlimModel = placed(open_model(job.checkpoint), choose_device(job.device))
+    reported = _reported(job, model)
+    before = _score_of_model(model, reported)
+    made = _made(job, model, resume)
     deployment = deploy(made.model, made.form, job.place, directory, made.details)
     save_model(made.model, directory, tokenizer_from=job.checkpoint.path)
     note(deployment_text(deployment))
     graph = (directory / GRAPH).read_bytes()
-    after = _score_of_graph(made.model, graph, job.place, material)
+    after = _score_of_graph(made.model, graph, job.place, reported)
     if before and after:
         note(f"{before.metric}: {before.value:.4f} in float, {after.value:.4f} as {_kind(job)}")
     return {
@@ -66,6 +58,23 @@ def run(job: Job, directory: Path, resume: Path) -> dict[str, Any]:
         "before": asdict(before) if before else None,
         "after": asdict(after) if after else None,
     }
+
+
+def _reported(job: Job, model: "SlimModel") -> "Examples | None":
+    """Return what is reported on, and nothing else."""
+    from bertslim.train.examples import load_tokenizer, read_examples
+
+    if job.task is None:
+        return None
+    return read_examples(job.task, "validation", model, load_tokenizer(job.checkpoint.path))
+
+
+def _made(job: Job, model: "SlimModel", resume: Path) -> Made:
+    from bertslim.model.lstm.modeling import SlimLstmPreTrainedModel
+
+    if isinstance(model, SlimLstmPreTrainedModel):
+        return recurrent_made(job, model)
+    return MAKERS[job.place.precision](job, material_for(job, model), resume)
 
 
 def _half(job: Job, material: Material, _: Path) -> Made:
@@ -120,18 +129,16 @@ def _islands(job: Job, material: Material) -> dict[str, str]:
     return dict(report.islands)
 
 
-def _score_of_model(model: "SlimBertPreTrainedModel", material: Material) -> "Score | None":
+def _score_of_model(model: "SlimModel", reported: "Examples | None") -> "Score | None":
     from bertslim.train.examples import score_model
 
-    return score_model(model, material.reported) if material.reported else None
+    return score_model(model, reported) if reported else None
 
 
 def _score_of_graph(
-    model: "SlimBertPreTrainedModel", graph: bytes, place: Place, material: Material
+    model: "SlimModel", graph: bytes, place: Place, reported: "Examples | None"
 ) -> "Score | None":
-    if material.reported is None:
-        return None
-    return engine_score(engine_for(model, graph, place), material.reported)
+    return engine_score(engine_for(model, graph, place), reported) if reported else None
 
 
 def _kind(job: Job) -> str:

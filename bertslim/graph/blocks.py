@@ -38,6 +38,10 @@ class Blocks(Protocol):
         """Words + positions (+ token types), normalised, projected where the encoder is wider."""
         ...
 
+    def rows(self, g: GraphBuilder, path: str, ids: str) -> str:
+        """Return rows by id, (..., width), of a table that may be int8, a scale for each row."""
+        ...
+
     def masks(self, g: GraphBuilder, windows: Collection[int | None]) -> Masks:
         """Write what the attentions need to leave out padding, once for each window."""
         ...
@@ -83,6 +87,17 @@ class Blocks(Protocol):
 
     def activated(self, g: GraphBuilder, x: str, path: str, function: str, name: str) -> str:
         """Return f(x W^T + b); `name` is the path of the activation."""
+        ...
+
+    def lstm(self, g: GraphBuilder, x: str, hidden: int, path: str) -> str:
+        """Return the states of both directions, (length, directions, batch, hidden).
+
+        Args:
+            g: Where to.
+            x: (length, batch, inputs), 0 at padding.
+            hidden: Channels of a direction.
+            path: Of the LSTM.
+        """
         ...
 
     def added_and_normed(

@@ -7,12 +7,15 @@ import torch
 from onnx import ModelProto
 
 from bertslim.errors import CheckpointError
-from bertslim.graph import heads
+from bertslim.graph import heads, recurrent
 from bertslim.graph.encoder import encoder
 from bertslim.graph.form import PLAIN, Form
 from bertslim.graph.nodes import GraphBuilder
+from bertslim.graph.recurrent.embeddings import letter_tables
 from bertslim.model import modeling
 from bertslim.model.configuration import SlimBertConfig
+from bertslim.model.lstm.modeling import SlimLstmPreTrainedModel
+from bertslim.model.slim import SlimConfig, SlimModel
 from bertslim.store.deployment import Fusion
 
 Head = Callable[[GraphBuilder, SlimBertConfig, str], None]
@@ -40,12 +43,12 @@ class Written:
     """By the path of a linear layer, the node that multiplies with its weights."""
 
 
-def emit(model: modeling.SlimBertPreTrainedModel, form: Form = PLAIN) -> ModelProto:
+def emit(model: SlimModel, form: Form = PLAIN) -> ModelProto:
     """Write the graph of a model; see `write`."""
     return write(model, form).proto
 
 
-def write(model: modeling.SlimBertPreTrainedModel, form: Form = PLAIN) -> Written:
+def write(model: SlimModel, form: Form = PLAIN) -> Written:
     """Write the graph of a model, straight from its weights.
 
     Inputs are `input_ids`, `attention_mask` and, where the model tells token types apart,
@@ -56,26 +59,37 @@ def write(model: modeling.SlimBertPreTrainedModel, form: Form = PLAIN) -> Writte
     Raises:
         CheckpointError: If the model uses what ONNX has no operator for, or exceeds 2 GiB.
     """
-    weights = {name: t.to("cpu", torch.float32) for name, t in model.state_dict().items()}
+    weights = _weights(model, form)
     _refuse_too_large(weights)
-    config = model.config
     g = GraphBuilder(weights, _suited(form, model))
-    for name in input_names(config):
+    for name in input_names(model.config):
         g.input(name, [heads.BATCH, heads.LENGTH])
-    prefix = "" if isinstance(model, modeling.SlimBertModel) else "bert."
-    x = encoder(g, config, prefix, first_token_only=model.first_token_only)
-    HEADS[type(model)](g, config, x)
+    if isinstance(model, SlimLstmPreTrainedModel):
+        recurrent.HEADS[type(model)](g, model.config)
+    else:
+        _transformer(g, model)
     g.model.graph.name = type(model).__name__
     return Written(g.model, tuple(g.fusions), dict(g.gemms))
 
 
-def input_names(config: SlimBertConfig) -> tuple[str, ...]:
+def _transformer(g: GraphBuilder, model: modeling.SlimBertPreTrainedModel) -> None:
+    prefix = "" if isinstance(model, modeling.SlimBertModel) else "bert."
+    x = encoder(g, model.config, prefix, first_token_only=model.first_token_only)
+    HEADS[type(model)](g, model.config, x)
+
+
+def _weights(model: SlimModel, form: Form) -> dict[str, torch.Tensor]:
+    weights = {name: t.to("cpu", torch.float32) for name, t in model.state_dict().items()}
+    return weights | letter_tables(model) if form.letters == "table" else weights
+
+
+def input_names(config: SlimConfig) -> tuple[str, ...]:
     """Inputs of the graph; token types are one of them only if there are two or more."""
     names = ("input_ids", "attention_mask", "token_type_ids")
-    return names if config.type_vocab_size > 1 else names[:2]
+    return names if config.reads_token_types else names[:2]
 
 
-def _suited(form: Form, model: modeling.SlimBertPreTrainedModel) -> Form:
+def _suited(form: Form, model: SlimModel) -> Form:
     """Leave the table of a masked LM in float: it is also the matrix that scores the words."""
     if form.quantization is None or not isinstance(model, modeling.SlimBertForMaskedLM):
         return form

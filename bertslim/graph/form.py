@@ -26,6 +26,9 @@ class Form:
     scales: Literal["floats", "fp32"] = "floats"
     """Type of the scales of linear layers in an fp16 graph: its own, or fp32 between casts. Those
     inside an attention have its own: with casts TensorRT would not fuse it (`standard` only)."""
+    letters: Literal["convolution", "table"] = "convolution"
+    """What a recurrent model that spells words reads their letters from: the characters of each
+    word through its CNN, or a table of the CNN's answers, which is faster and larger."""
 
 
 PLAIN = Form()

@@ -92,6 +92,16 @@ class SlimBertConfig(PreTrainedConfig):
         """What fills short rows; masked, so any word will do where none is set aside for it."""
         return self.pad_token_id or 0
 
+    @property
+    def positions(self) -> int:
+        """How many tokens it can read."""
+        return self.max_position_embeddings - self.position_offset
+
+    @property
+    def reads_token_types(self) -> bool:
+        """Whether it tells the second text of a pair from the first."""
+        return self.type_vocab_size > 1
+
 
 def layer_widths(config: SlimBertConfig) -> tuple[LayerWidths, ...]:
     """Widths of every encoder layer, first layer first."""

@@ -3,10 +3,8 @@
 from typing import Final
 
 from bertslim.errors import CheckpointError
-from bertslim.model.configuration import SlimBertConfig
-from bertslim.model.families.family import ENCODER, SEQUENCES, SPANS, TOKENS, WORDS
-from bertslim.model.modeling import SlimBertPreTrainedModel
-from bertslim.model.stock import BASE
+from bertslim.model.families.family import SEQUENCES, SPANS, TOKENS, WORDS
+from bertslim.model.slim import SlimConfig, SlimModel, head_of_model
 
 KINDS = (
     "text-classification",
@@ -21,21 +19,20 @@ MULTI_LABEL: Final = "multi_label_classification"
 """Values of `problem_type`: exactly one label is true, or any number of them."""
 
 
-def head_kind(model: SlimBertPreTrainedModel | SlimBertConfig) -> str | None:
+def head_kind(model: SlimModel | SlimConfig) -> str | None:
     """Which of `KINDS` a model or its configuration has the head of; None without a head.
 
     Whether several labels may be true is left aside: it is the same head.
     """
-    config = model if isinstance(model, SlimBertConfig) else model.config
-    names = [type(model).__name__] if config is not model else config.architectures or [ENCODER]
-    head = names[0].removeprefix(BASE)
+    config = model if isinstance(model, SlimConfig) else model.config
+    head = head_of_model(model)
     if head == SEQUENCES:
         regression = config.problem_type == "regression" or config.num_labels == 1
         return "text-regression" if regression else "text-classification"
     return next((kind for kind, name in HEADS.items() if name == head), None)
 
 
-def model_kind(model: SlimBertPreTrainedModel) -> str | None:
+def model_kind(model: SlimModel) -> str | None:
     """Which of `KINDS` a model serves as it stands; None without a head.
 
     Raises:

@@ -11,14 +11,16 @@ from torch import Tensor
 from bertslim.console import note
 from bertslim.errors import CheckpointError, fault_list
 from bertslim.model import modeling, stock
+from bertslim.model.checking import check_tensors
 from bertslim.model.configuration import SlimBertConfig
 from bertslim.model.families import FAMILIES
 from bertslim.model.families.family import ENCODER, WORDS
-from bertslim.model.kinds import HEADS, KINDS, SINGLE_LABEL, head_kind, model_kind
+from bertslim.model.kinds import HEADS, KINDS, head_kind, model_kind
+from bertslim.model.labels import label_order, nameless, set_labels
 from bertslim.model.modeling import SlimBertPreTrainedModel
 from bertslim.model.saving import save_model
 from bertslim.model.twin import stock_reasons, zero_padded_twin
-from bertslim.store.checkpoint import Checkpoint
+from bertslim.store.checkpoint import RECURRENT, Checkpoint
 
 __all__ = [
     "KINDS",
@@ -27,13 +29,11 @@ __all__ = [
     "load_for_task",
     "load_model",
     "model_kind",
+    "nameless",
     "save_model",
     "stock_reasons",
     "zero_padded_twin",
 ]
-
-MOST_FAULTS = 12
-"""How many tensors one message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def load_for_task(
     config.architectures = [stock.BASE + head]
     if head != stored.head:
         config.pooler_activation = FAMILIES[config.family].poolers.get(head)
-    order = _label_order(stored, kind, labels)
+    order = label_order(stored.path, stored.config, kind, labels)
     tensors = dict(stored.tensors)
     if order is None:
         tensors = {name: t for name, t in tensors.items() if name.startswith("bert.")}
@@ -101,7 +101,7 @@ def load_for_task(
     elif order:
         rows = torch.tensor(order)
         tensors |= {n: t[rows] for n, t in tensors.items() if n.startswith("classifier.")}
-    _set_labels(config, stored.config, kind, labels)
+    set_labels(config, stored.config, kind, labels)
     model_tensors = _with_new_head(config, head, tensors, seed) if order is None else tensors
     return _assemble(stored, config, head, model_tensors)
 
@@ -120,43 +120,6 @@ def load_encoder(checkpoint: Checkpoint) -> SlimBertPreTrainedModel:
     return _assemble(stored, config, ENCODER, stored.tensors)
 
 
-def _label_order(stored: Stored, kind: str, labels: Sequence[str]) -> list[int] | None:
-    """Rows of the stored head in the order of `labels`; [] as it is; None if it cannot serve."""
-    same = head_kind(stored.config) == kind
-    if kind not in ("text-classification", "token-classification"):
-        return [] if same else None
-    names = [name for _, name in sorted((stored.config.id2label or {}).items())]
-    if not labels and not same:
-        raise CheckpointError(
-            f"{stored.path} has no head for {kind}, and a new one needs labels",
-            "name the labels in the task, or give it labelled training data",
-        )
-    if not labels or (same and nameless(names) and len(names) == len(labels)):
-        return []
-    if same and sorted(names) == sorted(labels):
-        return [names.index(label) for label in labels]
-    return None
-
-
-def nameless(names: Sequence[str]) -> bool:
-    """Whether these are the names that transformers gives to labels that were given none."""
-    return list(names) == [f"LABEL_{number}" for number in range(len(names))]
-
-
-def _set_labels(
-    config: SlimBertConfig, stored: SlimBertConfig, kind: str, labels: Sequence[str]
-) -> None:
-    if kind != head_kind(stored):
-        config.problem_type, config.num_labels = None, 2
-    if kind == "text-classification":
-        config.problem_type = SINGLE_LABEL
-    if kind == "text-regression":
-        config.problem_type, labels = "regression", ("LABEL_0",)
-    if labels and kind.endswith(("-classification", "-regression")):
-        config.id2label = dict(enumerate(labels))
-        config.label2id = {label: number for number, label in enumerate(labels)}
-
-
 def _read(checkpoint: Checkpoint) -> Stored:
     """Translate what the checkpoint holds.
 
@@ -166,6 +129,12 @@ def _read(checkpoint: Checkpoint) -> Stored:
     raw, path = checkpoint.config, checkpoint.path
     if raw.get("model_type") == SlimBertConfig.model_type:
         return _read_slim(checkpoint)
+    if checkpoint.is_recurrent:
+        raise CheckpointError(
+            f"{path} is a recurrent model ({RECURRENT}), and this is done to transformers alone",
+            "those that take recurrent models: distill, finetune, evaluate, inspect, bench, fuse, "
+            "quantize, export --format onnx",
+        )
     family = FAMILIES.get(str(raw.get("model_type")))
     if family is None:
         raise CheckpointError(
@@ -241,32 +210,10 @@ def _assemble(
     """Put the tensors into a model, after checking all of them."""
     shapes = _shapes(config, head)
     untied = stored.untied if head == WORDS else []
-    faults = [*stored.faults, *untied, *_tensor_faults(shapes, tensors)]
-    if faults:
-        more = len(faults) - MOST_FAULTS
-        shown = [*faults[:MOST_FAULTS], *([f"and {more} more"] if more > 0 else [])]
-        raise CheckpointError(
-            fault_list(f"{stored.path} cannot be loaded", shown),
-            "config.json and the weights do not belong together, or training diverged: "
-            "save the model again, or take an earlier checkpoint",
-        )
+    check_tensors(stored.path, shapes, tensors, [*stored.faults, *untied])
     model = _empty_model(config, head)
     prefix = "bert." if head == ENCODER else ""
     weights = {name.removeprefix(prefix): tensors[name].float().contiguous() for name in shapes}
     model.load_state_dict(weights, assign=True)
     model.train(False)
     return model
-
-
-def _tensor_faults(shapes: Mapping[str, torch.Size], tensors: Mapping[str, Tensor]) -> list[str]:
-    faults = []
-    for name, shape in shapes.items():
-        if name not in tensors:
-            faults.append(f"missing tensor {name}")
-        elif tensors[name].shape != shape:
-            faults.append(
-                f"{name} is {tuple(tensors[name].shape)}, config.json says {tuple(shape)}"
-            )
-        elif not tensors[name].isfinite().all():
-            faults.append(f"{name} has values that are not finite")
-    return faults

@@ -7,12 +7,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from bertslim.model.modeling import Gates, SlimBertPreTrainedModel
+from bertslim.model.modeling import Gates
 from bertslim.model.outputs import OUTPUTS
+from bertslim.model.slim import SlimModel
 
 
 def run_model(
-    model: SlimBertPreTrainedModel,
+    model: SlimModel,
     batch: Mapping[str, npt.NDArray[Any]],
     gates: Gates | None = None,
 ) -> dict[str, npt.NDArray[np.float32]]:
@@ -21,7 +22,7 @@ def run_model(
     Args:
         model: In evaluation mode, on any device.
         batch: `input_ids`, `attention_mask` and perhaps `token_type_ids`, (batch, length).
-        gates: What is switched off.
+        gates: What is switched off, in a transformer.
 
     Returns:
         Those of `OUTPUTS` that the model has.

@@ -2,28 +2,45 @@
 
 import json
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from bertslim.errors import CheckpointError
-from bertslim.model.configuration import SlimBertConfig
 from bertslim.model.families import FAMILIES
 from bertslim.model.families.family import ENCODER
+from bertslim.model.lstm.modeling import SlimLstmPreTrainedModel
 from bertslim.model.modeling import SlimBertPreTrainedModel
-from bertslim.model.registration import AUTO_CLASSES
-from bertslim.model.stock import BASE, stock_settings, stock_tensors
+from bertslim.model.registration import AUTO_CLASSES, LSTM_CLASSES
+from bertslim.model.slim import SlimConfig, SlimModel, head_of_model
+from bertslim.model.stock import stock_settings, stock_tensors
 from bertslim.model.twin import stock_reasons
 from bertslim.store.checkpoint import CONFIG, WEIGHTS, copy_tokenizer
 
 MODELLING_FILES = ("configuration.py", "layers.py", "modeling.py")
-"""Copied into a `slim_bert` checkpoint, which then opens without bertslim."""
+"""Copied into a `slim_bert` or `slim_lstm` checkpoint, which then opens without bertslim."""
+HERE = Path(__file__).parent
 
 
-def save_model(
-    model: SlimBertPreTrainedModel, directory: Path, *, tokenizer_from: Path | None
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a model is written down.
+
+    Attributes:
+        settings: For config.json.
+        tensors: By their names in the file.
+        code: Folder of the modelling files that go with it; None: transformers knows the type.
+    """
+
+    settings: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
+    code: Path | None
+
+
+def save_model(model: SlimModel, directory: Path, *, tokenizer_from: Path | None) -> None:
     """Write config.json, model.safetensors and the tokenizer.
 
     Args:
@@ -36,15 +53,13 @@ def save_model(
 
     directory.mkdir(parents=True, exist_ok=True)
     model.config.architectures = [type(model).__name__]
-    if stock_reasons(model.config):
-        settings, tensors = _slim_settings(model.config), dict(model.state_dict())
+    form = _form(model)
+    if form.code is not None:
         for name in MODELLING_FILES:
-            shutil.copyfile(Path(__file__).with_name(name), directory / name)
-    else:
-        settings, tensors = _stock(model)
-    text = json.dumps(settings, indent=2, sort_keys=True, ensure_ascii=False)
+            shutil.copyfile(form.code / name, directory / name)
+    text = json.dumps(form.settings, indent=2, sort_keys=True, ensure_ascii=False)
     (directory / CONFIG).write_text(text + "\n", encoding="utf-8")
-    weights = {name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}
+    weights = {n: form.tensors[n].detach().cpu().contiguous() for n in sorted(form.tensors)}
     try:
         save_file(weights, directory / WEIGHTS, metadata={"format": "pt"})
     except SafetensorError as error:
@@ -55,18 +70,26 @@ def save_model(
         copy_tokenizer(tokenizer_from, directory)
 
 
-def _stock(model: SlimBertPreTrainedModel) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    head = type(model).__name__.removeprefix(BASE)
+def _form(model: SlimModel) -> Form:
+    if isinstance(model, SlimLstmPreTrainedModel):
+        return Form(_slim_settings(model.config, LSTM_CLASSES), model.state_dict(), HERE / "lstm")
+    if stock_reasons(model.config):
+        return Form(_slim_settings(model.config, AUTO_CLASSES), model.state_dict(), HERE)
+    return _stock(model)
+
+
+def _stock(model: SlimBertPreTrainedModel) -> Form:
+    head = head_of_model(model)
     prefix = "bert." if head == ENCODER else ""
     ours = {prefix + name: tensor for name, tensor in model.state_dict().items()}
     tensors = stock_tensors(ours, FAMILIES[model.config.family], head)
-    return stock_settings(model.config, head), tensors
+    return Form(stock_settings(model.config, head), tensors, None)
 
 
-def _slim_settings(config: SlimBertConfig) -> dict[str, Any]:
+def _slim_settings(config: SlimConfig, auto_classes: Mapping[str, str]) -> dict[str, Any]:
     settings: dict[str, Any] = json.loads(config.to_json_string(use_diff=True))
     settings.pop("transformers_version", None)
-    classes = {auto: f"modeling.{name}" for auto, name in AUTO_CLASSES.items()}
-    settings["auto_map"] = {"AutoConfig": "configuration.SlimBertConfig", **classes}
+    classes = {auto: f"modeling.{name}" for auto, name in auto_classes.items()}
+    settings["auto_map"] = {"AutoConfig": f"configuration.{type(config).__name__}", **classes}
     settings["dtype"] = "float32"
     return settings

@@ -7,9 +7,11 @@ from typing import Generic, TypeVar
 from torch import Tensor
 
 from bertslim.model.configuration import SlimBertConfig, layer_widths
+from bertslim.model.counts import ParameterCounts
 from bertslim.model.families.family import ENCODER, SEQUENCES, SPANS, WORDS
-from bertslim.model.modeling import SlimBertPreTrainedModel
-from bertslim.model.stock import BASE
+from bertslim.model.lstm import shapes as lstm
+from bertslim.model.lstm.configuration import SlimLstmConfig
+from bertslim.model.slim import SlimConfig, SlimModel, head_of_model
 from bertslim.model.windows import scores_of
 
 LENGTH = 128
@@ -31,35 +33,12 @@ class LayerShape(Generic[Count]):
     window: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class ParameterCounts:
-    """Numbers of weights.
-
-    Attributes:
-        embedding: Tables, their norm, and the projection behind them.
-        layers: Per encoder layer.
-        head: Pooler and task head; a masked-LM decoder is the embedding table, counted there.
-    """
-
-    embedding: int
-    layers: tuple[int, ...]
-    head: int
-
-    @property
-    def encoder(self) -> int:
-        """All layers together."""
-        return sum(self.layers)
-
-    @property
-    def total(self) -> int:
-        """Everything."""
-        return self.embedding + self.encoder + self.head
-
-
-def parameter_counts(model: SlimBertPreTrainedModel | SlimBertConfig) -> ParameterCounts:
+def parameter_counts(model: SlimModel | SlimConfig) -> ParameterCounts:
     """Count the weights of a model, or of what its configuration describes."""
-    config = model if isinstance(model, SlimBertConfig) else model.config
-    head = _head(model)
+    config = model if isinstance(model, SlimConfig) else model.config
+    head = head_of_model(model)
+    if isinstance(config, SlimLstmConfig):
+        return lstm.parameter_counts(config, head)
     return ParameterCounts(
         embedding=_embedding_parameters(config),
         layers=tuple(map(layer_parameters, layer_shapes(config))),
@@ -67,7 +46,7 @@ def parameter_counts(model: SlimBertPreTrainedModel | SlimBertConfig) -> Paramet
     )
 
 
-def flops(config: SlimBertConfig, length: int) -> int:
+def flops(config: SlimConfig, length: int) -> int:
     """Multiplications and additions of all matrix products for one sequence.
 
     Counted is what is computed. Attention within a window counts as in blocks, see `windows`; where
@@ -79,9 +58,12 @@ def flops(config: SlimBertConfig, length: int) -> int:
         config: The model; `architectures` tells its head.
         length: Tokens in the sequence.
     """
+    head = head_of_model(config)
+    if isinstance(config, SlimLstmConfig):
+        return lstm.flops(config, head, length)
     hidden = config.hidden_size
     projection = config.embedding_size * hidden if config.embedding_size != hidden else 0
-    around = length * projection + _head_products(config, _head(config), length)
+    around = length * projection + _head_products(config, head, length)
     return encoder_flops(config, length) + 2 * around
 
 
@@ -129,7 +111,7 @@ def layer_flops(
 def targets_of_layers(config: SlimBertConfig, length: int) -> tuple[int, ...]:
     """Return per layer how many of `length` tokens it goes on with."""
     count = config.num_hidden_layers
-    last = 1 if _head(config) == SEQUENCES else length
+    last = 1 if head_of_model(config) == SEQUENCES else length
     return tuple(length if number < count - 1 else last for number in range(count))
 
 
@@ -143,12 +125,6 @@ def attention_flops(shape: LayerShape[Count], targets: int, length: int) -> Coun
 def ffn_flops(shape: LayerShape[Count], targets: int) -> Count:
     """Count those of a feed-forward part, for `targets` tokens."""
     return 4 * targets * shape.hidden * shape.units
-
-
-def _head(model: SlimBertPreTrainedModel | SlimBertConfig) -> str:
-    if isinstance(model, SlimBertConfig):
-        return (model.architectures or [BASE + ENCODER])[0].removeprefix(BASE)
-    return type(model).__name__.removeprefix(BASE)
 
 
 def _linear(inputs: Count, outputs: Count) -> Count:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bertslim.model.configuration import SlimBertConfig
+from bertslim.model.slim import SlimConfig
 from bertslim.runtime.engine import Array, Batch, Outputs
 
 TOLERANCE = {"fp32": 1e-3, "fp16": 2e-2, "bf16": 1e-1, "int8": 0.95}
@@ -55,19 +55,19 @@ def worst(found: Sequence[Agreement]) -> Agreement:
     return max(found, key=lambda a: math.inf if a.difference is None else a.difference / a.allowed)
 
 
-def full_batch(config: SlimBertConfig, size: int, length: int, seed: int) -> dict[str, Array]:
+def full_batch(config: SlimConfig, size: int, length: int, seed: int) -> dict[str, Array]:
     """Random words without padding: (size, length). What is timed."""
     # the first half of a vocabulary holds the special tokens, padding among them
     words = np.random.default_rng(seed).integers(
         config.vocab_size // 2, config.vocab_size, (size, length)
     )
     batch: dict[str, Array] = {"input_ids": words, "attention_mask": np.ones_like(words)}
-    if config.type_vocab_size > 1:
+    if config.reads_token_types:
         batch["token_type_ids"] = np.zeros_like(words)
     return batch
 
 
-def padded_batch(config: SlimBertConfig, size: int, length: int, seed: int) -> dict[str, Array]:
+def padded_batch(config: SlimConfig, size: int, length: int, seed: int) -> dict[str, Array]:
     """The same with padding: rows from full to half length, a single row half full."""
     batch = full_batch(config, size, length, seed)
     lengths = np.linspace(length, max(1, length // 2), max(size, 2)).astype(int)[-size:]

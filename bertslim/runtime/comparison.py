@@ -49,9 +49,9 @@ def _refuse_impossible_lengths(contenders: Sequence[Contender], plan: Plan) -> N
     lengths = [length for length in plan.lengths if isinstance(length, int)]
     faults = []
     for contender in contenders:
-        config = contender.model.config
-        limit = config.max_position_embeddings - config.position_offset
-        faults += [f"{contender.name} takes {limit}, not {n}" for n in lengths if n > limit]
+        limit = contender.model.config.positions
+        too_long = [n for n in lengths if limit is not None and n > limit]
+        faults += [f"{contender.name} takes {limit}, not {n}" for n in too_long]
     if faults:
         raise SettingsError(fault_list("--length is too large", faults))
 

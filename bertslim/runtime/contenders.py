@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bertslim.console import detail, warn
 from bertslim.errors import UnavailableError
-from bertslim.model.modeling import SlimBertPreTrainedModel
+from bertslim.model.slim import SlimModel
 from bertslim.runtime import agreement
 from bertslim.runtime.agreement import Agreement
 from bertslim.runtime.breakdown import Breakdown, times_by_group
@@ -33,7 +33,7 @@ class Contender:
     """A checkpoint that takes part."""
 
     name: str
-    model: SlimBertPreTrainedModel
+    model: SlimModel
     directory: Path
     """Where the model was loaded from."""
     graph: Callable[[str, str], bytes]

@@ -15,7 +15,7 @@ from bertslim.runtime.kernels import Kernel
 from bertslim.runtime.tensorrt.driver import find_device
 
 if TYPE_CHECKING:
-    from bertslim.model.modeling import SlimBertPreTrainedModel
+    from bertslim.model.slim import SlimModel
 
 Array = npt.NDArray[np.generic]
 Batch = Mapping[str, Array]
@@ -57,7 +57,7 @@ class EngineSettings:
 class Source:
     """What engines are built from."""
 
-    model: "SlimBertPreTrainedModel"
+    model: "SlimModel"
     graph: Callable[[str, str], bytes]
     """(runtime, precision) -> the model as an ONNX graph, for the runtimes that need one. It may
     raise UnavailableError: int8 needs ranges, say."""

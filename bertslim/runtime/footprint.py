@@ -95,10 +95,10 @@ def measure(directory: Path) -> None:
 def _engine(job: Job) -> Engine:
     settings = EngineSettings(job.threads)
     if job.runtime == "torch":
-        from bertslim.model.loading import load_model
+        from bertslim.model.opening import open_model
         from bertslim.store.checkpoint import open_checkpoint
 
-        source = Source(load_model(open_checkpoint(job.model)), graph=lambda *_: b"")
+        source = Source(open_model(open_checkpoint(job.model)), graph=lambda *_: b"")
         return build(job.runtime, job.precision, source, settings)
     module = importlib.import_module(RUNTIMES[job.runtime].module)
     engine: Engine = module.build(GraphFile(job.model), job.precision, settings)

@@ -42,9 +42,12 @@ def _refusal(fusion: Fusion, kernels: Sequence[Kernel]) -> str:
     if fusion.refusal:
         return fusion.refusal
     wanted = set(fusion.nodes)
-    if any(wanted <= set(kernel.nodes) for kernel in kernels):
+    sharing = [kernel for kernel in kernels if wanted & set(kernel.nodes)]
+    whole = [kernel for kernel in sharing if wanted <= set(kernel.nodes)]
+    # a single node is one kernel if no other kernel does a part of it, as those of a loop do
+    if whole and (len(wanted) > 1 or len(sharing) == 1):
         return ""
-    kinds = Counter(kernel.kind for kernel in kernels if wanted & set(kernel.nodes))
+    kinds = Counter(kernel.kind for kernel in sharing)
     if not kinds:
         return "the runtime does not name its nodes"
     return f"it runs as {', '.join(f'{n} {kind}' for kind, n in sorted(kinds.items()))}"

@@ -21,6 +21,7 @@ from bertslim.runtime.nodes import Kept, read_nodes
 
 INT8 = frozenset(
     {
+        "DynamicQuantizeLSTM",
         "DynamicQuantizeMatMul",
         "MatMulInteger",
         "MatMulIntegerToFloat",

@@ -5,8 +5,8 @@ import copy
 import torch
 
 from bertslim.errors import UnavailableError
-from bertslim.model.modeling import SlimBertPreTrainedModel
 from bertslim.model.running import run_model
+from bertslim.model.slim import SlimModel
 from bertslim.runtime.engine import (
     INSTEAD_OF_BF16,
     NO_BF16,
@@ -23,7 +23,7 @@ class TorchEngine:
 
     runtime = "torch"
 
-    def __init__(self, model: SlimBertPreTrainedModel, precision: str) -> None:
+    def __init__(self, model: SlimModel, precision: str) -> None:
         self.precision = precision
         self._model = model
 

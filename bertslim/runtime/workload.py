@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bertslim.model.configuration import SlimBertConfig
 from bertslim.model.shapes import flops
+from bertslim.model.slim import SlimConfig
 from bertslim.runtime.agreement import full_batch, padded_batch
 from bertslim.runtime.engine import Batch
 from bertslim.runtime.shape import Lengths
@@ -35,13 +35,13 @@ class Workload:
         padding = 1 - tokens.sum() / sum(mask.size for mask in masks)
         return Lengths(float(tokens.mean()), int(tokens.max()), float(padding))
 
-    def flops(self, config: SlimBertConfig) -> int:
+    def flops(self, config: SlimConfig) -> int:
         """Count the operations of all matrix products for one sequence, padding included."""
         counts = [flops(config, batch["input_ids"].shape[1]) for batch in self.timed]
         return round(sum(counts) / len(counts))
 
 
-def random_words(config: SlimBertConfig, size: int, length: int, seed: int) -> Workload:
+def random_words(config: SlimConfig, size: int, length: int, seed: int) -> Workload:
     """Make the batches of a shape of fixed length: a full one is timed, a padded one compared."""
     return Workload(
         timed=[full_batch(config, size, length, seed)],

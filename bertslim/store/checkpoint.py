@@ -27,6 +27,8 @@ TOKENIZER_FILES = (
     "sentencepiece.bpe.model",
     "spiece.model",
 )
+RECURRENT = "slim_lstm"
+"""The model type of recurrent models."""
 HUB_PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.model")
 
 
@@ -53,6 +55,11 @@ class Checkpoint:
         if Path(self.origin).expanduser().exists():
             return self.path.resolve()
         return Path.cwd() / self.origin.rpartition("/")[2]
+
+    @property
+    def is_recurrent(self) -> bool:
+        """Whether it holds a recurrent model, and no transformer."""
+        return self.config.get("model_type") == RECURRENT
 
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return every tensor's shape, read from the file headers alone."""

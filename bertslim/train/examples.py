@@ -9,8 +9,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from bertslim.errors import CheckpointError, DataError
 from bertslim.model.loading import model_kind, nameless
-from bertslim.model.modeling import SlimBertPreTrainedModel
 from bertslim.model.running import run_model
+from bertslim.model.slim import SlimModel
 from bertslim.store.checkpoint import TOKENIZER_FILES
 from bertslim.train.encoding import Masking, encode, masking_of
 from bertslim.train.prediction import RESAMPLES, Run, Score, score
@@ -67,7 +67,7 @@ def load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
 
 
 def prepare(
-    data: Dataset, task: Task, model: SlimBertPreTrainedModel, tokenizer: PreTrainedTokenizerBase
+    data: Dataset, task: Task, model: SlimModel, tokenizer: PreTrainedTokenizerBase
 ) -> Examples:
     """Encode rows for a model; the task has its labels in the metric's order.
 
@@ -84,8 +84,8 @@ def prepare(
         task,
         tokenizer,
         labels,
-        positions=config.max_position_embeddings - config.position_offset,
-        token_types=config.type_vocab_size > 1,
+        positions=config.positions,
+        token_types=config.reads_token_types,
     )
     masking = masking_of(task, tokenizer)
     return Examples(task, labels, data, encoded, config.padding_id, masking)
@@ -107,7 +107,7 @@ class Sample:
 def read_examples(
     task: Task,
     split: Split,
-    model: SlimBertPreTrainedModel,
+    model: SlimModel,
     tokenizer: PreTrainedTokenizerBase,
     sample: Sample | None = None,
 ) -> Examples:
@@ -122,7 +122,7 @@ def read_examples(
 
 def read_tuning(
     task: Task,
-    model: SlimBertPreTrainedModel,
+    model: SlimModel,
     tokenizer: PreTrainedTokenizerBase,
     sample: Sample,
 ) -> tuple[Examples, Examples]:
@@ -141,7 +141,7 @@ def read_tuning(
     return drawn, tuning
 
 
-def suited(task: Task, model: SlimBertPreTrainedModel) -> Task:
+def suited(task: Task, model: SlimModel) -> Task:
     """Return the task with its labels in order, if the model has a head for it.
 
     Raises:
@@ -161,12 +161,12 @@ def _drawn(data: Dataset, sample: Sample | None) -> Dataset:
     return data.shuffle(seed=sample.seed).select(range(sample.size))
 
 
-def model_labels(model: SlimBertPreTrainedModel) -> tuple[str, ...]:
+def model_labels(model: SlimModel) -> tuple[str, ...]:
     """Return the names of a classifier's outputs, in their order."""
     return tuple(name for _, name in sorted((model.config.id2label or {}).items()))
 
 
-def _ordered_labels(task: Task, model: SlimBertPreTrainedModel) -> tuple[str, ...]:
+def _ordered_labels(task: Task, model: SlimModel) -> tuple[str, ...]:
     """Return the labels in the task's order; training data is read only if nothing else tells."""
     if declared := declared_labels(task):
         return declared
@@ -174,7 +174,7 @@ def _ordered_labels(task: Task, model: SlimBertPreTrainedModel) -> tuple[str, ..
     return label_names(task, read_split(task, "train")) if nameless(names) else sorted_labels(names)
 
 
-def _output_labels(task: Task, model: SlimBertPreTrainedModel) -> tuple[str, ...]:
+def _output_labels(task: Task, model: SlimModel) -> tuple[str, ...]:
     """Return the model's labels; one that was saved without names has the task's, in order."""
     names = model_labels(model)
     if not nameless(names):
@@ -218,11 +218,11 @@ def score_run(
     )
 
 
-def score_model(model: SlimBertPreTrainedModel, examples: Examples) -> Score:
+def score_model(model: SlimModel, examples: Examples) -> Score:
     """Score the model itself, as it is and where it is."""
     return score_run(functools.partial(run_model, model), examples)
 
 
-def selection_score(model: SlimBertPreTrainedModel, examples: Examples) -> Score:
+def selection_score(model: SlimModel, examples: Examples) -> Score:
     """Score the model to choose between epochs, which needs no confidence interval."""
     return score_run(functools.partial(run_model, model), examples, resamples=0)

@@ -66,7 +66,7 @@ def compared_logits(
     Items are texts, or tokens with a label, or both ends of each answer, whose classes are places;
     or the tokens at which a masked language model was asked, whose classes are words.
     """
-    if student.start_logits is not None:
+    if student.logits is None:
         return _both_ends(student, batch), _both_ends(teacher, batch)
     z, v = student.logits, teacher.logits
     if z.ndim == 3:

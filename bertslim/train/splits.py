@@ -44,6 +44,23 @@ def hold_out(data: Dataset, seed: int) -> tuple[Dataset, Dataset]:
     return data.select(rest), data.select(chosen)
 
 
+def few_labels(data: Dataset, most: int, seed: int) -> tuple[Dataset, Dataset]:
+    """Divide classified texts into (labelled, the rest): of each class `most` rows stay labelled.
+
+    The same seed chooses the same rows, so that a teacher and its student see the same labels.
+    """
+    random = np.random.default_rng(seed)
+    left: dict[str, int] = {}
+    labels, chosen = data["label"][:], []
+    for row in random.permutation(len(data)):
+        left.setdefault(labels[row], most)
+        if left[labels[row]]:
+            left[labels[row]] -= 1
+            chosen.append(row)
+    kept = np.sort(np.array(chosen, dtype=np.int64))
+    return data.select(kept), data.select(np.setdiff1d(np.arange(len(data)), kept))
+
+
 def _slice_size(rows: int) -> int:
     small = max(min(LEAST, rows // 4), min(1, rows - 1))
     return min(MOST, max(rows // SHARE, small))

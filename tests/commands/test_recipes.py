@@ -9,10 +9,30 @@ import pytest
 from bertslim.cli import main
 from bertslim.methods.distill.cut import cut_config, cut_of
 from bertslim.methods.distill.plan import Plan, plan
-from bertslim.methods.distill.settings import distill_settings
+from bertslim.methods.distill.recurrent import RecurrentShape, refuse_other_tasks
+from bertslim.methods.distill.settings import Distill, distill_settings
+from bertslim.methods.distill.shape import StudentShape
 from bertslim.model.configuration import SlimBertConfig
+from bertslim.model.lstm.configuration import SlimLstmConfig
+from tests.train.tasks import conll_task
 
-RECIPES = sorted((Path(__file__).parents[2] / "configs" / "distill").glob("*.toml"))
+ALL = sorted((Path(__file__).parents[2] / "configs" / "distill").glob("*.toml"))
+RECURRENT = {
+    "tang-bilstm": "text-classification",
+    "izsak-ner": "token-classification",
+    "xtremedistil-1": "text-classification",
+}
+"""Recipes of students that are built, and the kind of task they are for."""
+FURTHER = ("xtremedistil-2", "xtremedistil-3")
+"""Recipes that go on with what another one made."""
+RECIPES = [recipe for recipe in ALL if recipe.stem not in (*RECURRENT, *FURTHER)]
+LEARNT = {
+    "tang-bilstm": {"mse": 1.0},
+    "izsak-ner": {"soft": 1.0},
+    "xtremedistil-1": {"representation": 1.0},
+    "xtremedistil-2": {"mse": 1.0},
+    "xtremedistil-3": {"task": 1.0},
+}
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
@@ -25,10 +45,37 @@ def test_the_command_takes_it(
     assert main([*words, "--config", str(recipe), "--dry-run"]) == 0
 
 
-def planned(recipe: Path) -> Plan:
-    """What a recipe compares in a student of BERT-base."""
+@pytest.mark.parametrize("name", RECURRENT)
+def test_the_command_takes_those_of_recurrent_students(
+    name: str, tmp_path: Path, tiny: Path, sentence_task: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (recipe,) = (path for path in ALL if path.stem == name)
+    shutil.copytree(tiny, tmp_path / "tiny")
+    monkeypatch.chdir(tmp_path)
+    task = str(sentence_task)
+    if RECURRENT[name] == "token-classification":
+        conll_task(tmp_path, "anna\tB-PER\n\nfilms\tO\n\n" * 6)
+        task = "small.toml"
+    words = ["distill", "tiny", "--teacher", "tiny", "--task", task, "--config", str(recipe)]
+    assert main([*words, "--dry-run"]) == 0
+    wishes = wishes_of(recipe)
+    assert isinstance(wishes.student, RecurrentShape)
+    refuse_other_tasks(wishes.student, RECURRENT[name])
+
+
+@pytest.mark.parametrize("name", LEARNT)
+def test_recurrent_students_learn_what_the_papers_say(name: str) -> None:
+    (recipe,) = (path for path in ALL if path.stem == name)
+    student = SlimLstmConfig(architectures=["SlimLstmForSequenceClassification"])
+    found = plan(wishes_of(recipe), student, SlimBertConfig())
+    assert found.weights == LEARNT[name]
+    assert found.first_states == ((6,) if name == "xtremedistil-1" else ())
+
+
+def wishes_of(recipe: Path) -> Distill:
+    """What a recipe asks for."""
     given = tomllib.loads(recipe.read_text())
-    wishes = distill_settings(
+    return distill_settings(
         given["objective"],
         given.get("temperature", 1.0),
         given.get("alpha"),
@@ -36,8 +83,13 @@ def planned(recipe: Path) -> Plan:
         given.get("match", "skip"),
         given.get("student"),
     )
-    base = SlimBertConfig()
-    student = base if wishes.student is None else cut_config(base, cut_of(wishes.student, base))
+
+
+def planned(recipe: Path) -> Plan:
+    """What a recipe compares in a student of BERT-base."""
+    wishes, base = wishes_of(recipe), SlimBertConfig()
+    cut = isinstance(wishes.student, StudentShape)
+    student = cut_config(base, cut_of(wishes.student, base)) if cut else base
     return plan(wishes, student, base)
 
 

@@ -4,7 +4,7 @@ import pytest
 from datasets import Dataset
 
 from bertslim.errors import DataError
-from bertslim.train.splits import hold_out
+from bertslim.train.splits import few_labels, hold_out
 
 
 def labelled(labels: list[str]) -> Dataset:
@@ -63,3 +63,12 @@ def test_plain_text_is_held_out_in_one_run() -> None:
 def test_too_little_to_divide(data: Dataset) -> None:
     with pytest.raises(DataError, match=f"{len(data)} training rows are too few"):
         hold_out(data, seed=0)
+
+
+def test_few_labels() -> None:
+    data = labelled(["rare"] * 3 + ["common"] * 97)
+    few, rest = few_labels(data, 5, seed=1)
+    assert (few["label"][:].count("rare"), few["label"][:].count("common")) == (3, 5)
+    assert sorted([*few["id"], *rest["id"]]) == list(range(100))
+    assert few_labels(data, 5, seed=1)[0]["id"][:] == few["id"][:]
+    assert few_labels(data, 5, seed=2)[0]["id"][:] != few["id"][:]

@@ -5,8 +5,9 @@ noted with the reason; `scripts/onnxruntime_operators.py` measures each of them.
 """
 
 from bertslim.graph.onnxruntime.attention import attended, masks, projected
-from bertslim.graph.onnxruntime.embeddings import embeddings
+from bertslim.graph.onnxruntime.embeddings import embeddings, rows
 from bertslim.graph.onnxruntime.linear import activated, added_and_normed, linear
+from bertslim.graph.onnxruntime.lstm import lstm
 
 __all__ = [
     "activated",
@@ -14,6 +15,8 @@ __all__ = [
     "attended",
     "embeddings",
     "linear",
+    "lstm",
     "masks",
     "projected",
+    "rows",
 ]

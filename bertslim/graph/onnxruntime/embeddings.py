@@ -12,7 +12,7 @@ SLOW_EMBEDDINGS = "EmbedLayerNormalization takes longer on a CPU than its parts"
 
 def embeddings(g: GraphBuilder, config: SlimBertConfig, path: str) -> str:
     """Words + positions (+ token types), normalised, projected where the encoder is wider."""
-    words = word_embeddings(g, f"{path}.word_embeddings")
+    words = rows(g, f"{path}.word_embeddings", "input_ids")
     parts = [words, position_embeddings(g, config, f"{path}.position_embeddings")]
     if config.type_vocab_size:
         parts.append(token_type_embeddings(g, config, f"{path}.token_type_embeddings"))
@@ -24,18 +24,18 @@ def embeddings(g: GraphBuilder, config: SlimBertConfig, path: str) -> str:
     return linear(g, normed, f"{path}.projection")
 
 
-def word_embeddings(g: GraphBuilder, path: str) -> str:
-    """Rows by word, of a table that may be int8, with a scale for each word.
+def rows(g: GraphBuilder, path: str, ids: str) -> str:
+    """Rows by id, of a table that may be int8, with a scale for each row.
 
     The rows that were gathered are scaled, since ONNX Runtime would scale all of DQ(table) anew at
     every run.
     """
     quantization, name = g.form.quantization, f"{path}.weight"
     if quantization is None or not quantization.embedding:
-        return g.node("Gather", [g.weight(name), "input_ids"], f"{path}/gather")
+        return g.node("Gather", [g.weight(name), ids], f"{path}/gather")
     table, scales = rounded_constant(g, name, g.array(name), axis=0)  # (words, width), (words,)
-    codes = g.node("Gather", [table, "input_ids"], f"{path}/codes")
+    codes = g.node("Gather", [table, ids], f"{path}/codes")
     real = g.node("Cast", [codes], f"{path}/real", to=FLOAT)
-    scale = g.node("Gather", [scales, "input_ids"], f"{path}/scale")  # (batch, length)
+    scale = g.node("Gather", [scales, ids], f"{path}/scale")  # (batch, length)
     column = g.node("Unsqueeze", [scale, g.constant("axes_2", [2])], f"{path}/column")
     return g.node("Mul", [real, column], f"{path}/gather")

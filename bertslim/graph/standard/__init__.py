@@ -1,8 +1,9 @@
 """The encoder in operators of the ONNX standard, which every runtime reads and fuses by itself."""
 
 from bertslim.graph.standard.attention import attended, masks, projected
-from bertslim.graph.standard.embeddings import embeddings
+from bertslim.graph.standard.embeddings import embeddings, rows
 from bertslim.graph.standard.linear import activated, added_and_normed, linear
+from bertslim.graph.standard.lstm import lstm
 
 __all__ = [
     "activated",
@@ -10,6 +11,8 @@ __all__ = [
     "attended",
     "embeddings",
     "linear",
+    "lstm",
     "masks",
     "projected",
+    "rows",
 ]

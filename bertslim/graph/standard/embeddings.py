@@ -10,7 +10,7 @@ from bertslim.model.configuration import SlimBertConfig
 def embeddings(g: GraphBuilder, config: SlimBertConfig, path: str) -> str:
     """Words + positions (+ token types), normalised, projected where the encoder is wider."""
     norm = f"{path}.layer_norm"
-    words = x = word_embeddings(g, f"{path}.word_embeddings")
+    words = x = rows(g, f"{path}.word_embeddings", "input_ids")
     places = position_embeddings(g, config, f"{path}.position_embeddings")
     x = g.node("Add", [x, places], f"{path}.position_embeddings/add")
     if config.type_vocab_size:
@@ -26,14 +26,14 @@ def embeddings(g: GraphBuilder, config: SlimBertConfig, path: str) -> str:
     return x
 
 
-def word_embeddings(g: GraphBuilder, path: str) -> str:
-    """Rows by word, of a table that may be int8, with a scale for each word."""
+def rows(g: GraphBuilder, path: str, ids: str) -> str:
+    """Rows by id, of a table that may be int8, with a scale for each row."""
     quantization, name = g.form.quantization, f"{path}.weight"
     if quantization and quantization.embedding:
         table = quantized_constant(g, name, g.array(name), axis=0)
     else:
         table = g.weight(name)
-    return g.node("Gather", [table, "input_ids"], f"{path}/gather")
+    return g.node("Gather", [table, ids], f"{path}/gather")
 
 
 def position_embeddings(g: GraphBuilder, config: SlimBertConfig, path: str) -> str:

@@ -6,17 +6,18 @@ from torch import Tensor
 
 from bertslim.methods.distill.objective import first_map, objective_of
 from bertslim.methods.distill.plan import Plan
-from bertslim.model.modeling import SlimBertPreTrainedModel
+from bertslim.model.slim import SlimModel
 from bertslim.train.encoding import ask_words
 from bertslim.train.examples import Examples, selection_score
 from bertslim.train.loop import fit
 from bertslim.train.resume import ResumeFolder
 from bertslim.train.settings import TrainReport, TrainSettings
 from bertslim.train.teacher import Teacher
+from bertslim.train.thawing import thawing
 
 
 def distill(
-    student: SlimBertPreTrainedModel,
+    student: SlimModel,
     teacher: Teacher | None,
     planned: Plan,
     settings: TrainSettings,
@@ -25,8 +26,9 @@ def distill(
     *,
     basis: Tensor | None = None,
     everywhere: bool = False,
+    thaw: bool = False,
     resume: ResumeFolder | None = None,
-) -> tuple[SlimBertPreTrainedModel, TrainReport]:
+) -> tuple[SlimModel, TrainReport]:
     """Train a student, in place, to be like its teacher.
 
     Args:
@@ -40,6 +42,7 @@ def distill(
         basis: The student's channels among the teacher's, (teacher's hidden, student's), if they
             are known: where maps between their states begin.
         everywhere: Whether guesses of words are compared at all tokens, or at masked ones alone.
+        thaw: Whether its parts begin to learn one after the other; see `thawing`.
         resume: See `fit`.
 
     Returns:
@@ -56,7 +59,12 @@ def distill(
         settings,
         teacher=teacher,
         asked=planned.asked,
+        before_step=thawing(student, _steps(settings, learnt)) if thaw else None,
         evaluate=(lambda m: selection_score(m, held_out)) if held_out and answers else None,
         prepare=ask if answers else None,
         resume=resume,
     )
+
+
+def _steps(settings: TrainSettings, learnt: Examples) -> int:
+    return settings.epochs * -(-len(learnt.encoded) // settings.batch_size)

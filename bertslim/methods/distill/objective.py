@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from bertslim.methods.distill.plan import Plan
 from bertslim.methods.distill.terms import (
     ProjectedStates,
+    Representation,
     Term,
     attention_loss,
     cosine_loss,
@@ -54,6 +55,8 @@ def objective_of(plan: Plan, start: Tensor) -> WeightedSum:
         "embeddings": ProjectedStates([(0, 0)], start),
         "hidden": ProjectedStates(plan.pairs, start),
     }
+    if "representation" in plan.weights:
+        terms["representation"] = Representation(plan.first_states[0], start)
     return WeightedSum(terms, plan.weights)
 
 

@@ -4,8 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bertslim.errors import SettingsError, fault_list
-from bertslim.methods.distill.settings import Distill, Match, ObjectiveName
+from bertslim.methods.distill.representation import (
+    middle_layer,
+    recurrent_plan_faults,
+    representation_size,
+)
+from bertslim.methods.distill.settings import ANSWERS, Distill, Match, ObjectiveName
 from bertslim.model.configuration import SlimBertConfig, layer_widths
+from bertslim.model.lstm.configuration import SlimLstmConfig
+from bertslim.model.slim import SlimConfig
 from bertslim.train.records.layout import Kept
 
 ALPHA = 0.9
@@ -25,8 +32,7 @@ FEATURES: Mapping[ObjectiveName, Mapping[str, float]] = {
 STATES = ("cosine", "embeddings", "hidden")
 """Terms that compare the states of all tokens."""
 OF_EQUAL_WIDTH = ("patient", "cosine")
-ANSWERS = ("task", "soft", "mse")
-"""Terms that make the student's head learn."""
+
 
 Pairs = tuple[tuple[int, int], ...]
 
@@ -54,7 +60,7 @@ class Plan:
         """Flags of a model's `forward`: what is needed beside the logits, and no more."""
         flags = {
             "output_hidden_states": any(term in self.weights for term in STATES),
-            "output_first_states": "patient" in self.weights,
+            "output_first_states": bool(self.first_states),
             "output_attention_scores": "attention" in self.weights,
         }
         return {flag: True for flag, wanted in flags.items() if wanted}
@@ -72,7 +78,7 @@ class Plan:
     @property
     def compares_states(self) -> bool:
         """Whether more is compared than answers."""
-        return self.compares_tokens or "patient" in self.weights
+        return self.compares_tokens or bool(self.first_states)
 
     @property
     def compares_tokens(self) -> bool:
@@ -84,9 +90,15 @@ class Plan:
         """What of the teacher's outputs can be kept; None if it is too much."""
         if self.compares_tokens:
             return None
-        states = {teacher for _, teacher in self.patient_pairs} if "patient" in self.weights else ()
         logits = any(term in self.weights for term in ("soft", "mse"))
-        return Kept(logits, tuple(sorted(states)))
+        return Kept(logits, self.first_states)
+
+    @property
+    def first_states(self) -> tuple[int, ...]:
+        """Of which of the teacher's hidden states the first token's is compared."""
+        if not {"patient", "representation"} & self.weights.keys():
+            return ()
+        return tuple(sorted({teacher for _, teacher in self.patient_pairs}))
 
 
 def learns_answers(settings: Distill) -> bool:
@@ -94,13 +106,20 @@ def learns_answers(settings: Distill) -> bool:
     return any(term in ANSWERS for term in _weights(settings, hidden=1))
 
 
-def plan(settings: Distill, student: SlimBertConfig, teacher: SlimBertConfig) -> Plan:
+def plan(settings: Distill, student: SlimConfig, teacher: SlimConfig) -> Plan:
     """Work out what is compared.
 
     Raises:
         SettingsError: With everything in which the two models do not fit together.
     """
     weights = _weights(settings, teacher.hidden_size)
+    if isinstance(student, SlimLstmConfig) or isinstance(teacher, SlimLstmConfig):
+        return _of_recurrent(settings, weights, student, teacher)
+    if "representation" in weights:
+        raise SettingsError(
+            "representation is for recurrent students; this one has hidden states",
+            "--objective pkd compares them",
+        )
     depths = (student.num_hidden_layers, teacher.num_hidden_layers)
     pairs = _pairs(settings.match, *depths)
     # the top layer is left out of `patient`: its part is what the logits learn (section 3.2)
@@ -112,10 +131,28 @@ def plan(settings: Distill, student: SlimBertConfig, teacher: SlimBertConfig) ->
     return planned
 
 
+def learns_labels(settings: Distill) -> bool:
+    """Whether labels count, in whatever models."""
+    return "task" in _weights(settings, hidden=1)
+
+
 def _weights(settings: Distill, hidden: int) -> dict[str, float]:
-    """Return the weights of the terms that count."""
+    """Return the weights of the terms that count; `hidden` is the teacher's."""
     given = {**_preset(settings.objective, settings.alpha, hidden), **settings.weights}
     return {name: weight for name, weight in given.items() if weight > 0}
+
+
+def _of_recurrent(
+    settings: Distill, weights: Mapping[str, float], student: SlimConfig, teacher: SlimConfig
+) -> Plan:
+    """Return what can be compared where one of the two has no layers like the other's."""
+    if faults := recurrent_plan_faults(weights, settings.match, student, teacher):
+        raise SettingsError(fault_list("student and teacher do not fit together", faults))
+    pairs: Pairs = ()
+    if "representation" in weights:
+        pairs = ((1, middle_layer(settings.match, teacher)),)
+    widths = (teacher.hidden_size, representation_size(student))
+    return Plan(settings.temperature, weights, pairs, pairs, widths)
 
 
 def _preset(objective: ObjectiveName, alpha: float | None, hidden: int) -> dict[str, float]:

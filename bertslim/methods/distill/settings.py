@@ -6,11 +6,23 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bertslim.errors import SettingsError, fault_list
-from bertslim.methods.distill.shape import StudentShape, parse_shape, shape_faults
+from bertslim.methods.distill.student import Student, parse_student, student_faults
 
 ObjectiveName = Literal["logits", "pkd", "distilbert", "tinybert"]
-TERMS = ("task", "soft", "mse", "patient", "cosine", "embeddings", "hidden", "attention")
+TERMS = (
+    "task",
+    "soft",
+    "mse",
+    "patient",
+    "cosine",
+    "embeddings",
+    "hidden",
+    "attention",
+    "representation",
+)
 """What can be weighed."""
+ANSWERS = ("task", "soft", "mse")
+"""Terms that make the student's head learn."""
 
 Match = Literal["skip", "last"] | tuple[int, ...]
 """How the student's layers go with the teacher's: by rule, or the teacher's for each of them."""
@@ -30,8 +42,8 @@ class Distill:
     """Replaces weights of the objective."""
     match: Match
     """Which layers are compared, if any."""
-    student: StudentShape | None
-    """What the student is cut to; None: it is what the input is."""
+    student: Student | None
+    """What the student is cut to, or built as; None: it is what the input is."""
 
 
 def distill_settings(
@@ -41,6 +53,7 @@ def distill_settings(
     weights: Sequence[str],
     match: str,
     student: str | None,
+    embeddings: str | None = None,
 ) -> Distill:
     """Read the options as they were given.
 
@@ -50,7 +63,8 @@ def distill_settings(
         alpha: Of the teacher.
         weights: Words NAME=X.
         match: `skip`, `last`, or numbers of layers between commas.
-        student: See `parse_shape`.
+        student: See `parse_shape` and `parse_recurrent`.
+        embeddings: `teacher`, `random` or a file; for recurrent students.
 
     Raises:
         SettingsError: With everything that is wrong.
@@ -65,11 +79,11 @@ def distill_settings(
     faults += [f"--weight {n} is given twice" for n in sorted(set(names)) if names.count(n) > 1]
     if (pairs := _match(match)) is None:
         faults.append(f"--match {match} is neither skip nor last nor numbers such as 2,4")
-    faults += shape_faults(student) if student else []
+    faults += student_faults(student, embeddings)
     if faults or pairs is None:
         raise SettingsError(fault_list("these options cannot be", faults))
     read = {name: float(value) for name, _, value in (word.partition("=") for word in weights)}
-    shape = parse_shape(student) if student else None
+    shape = parse_student(student, embeddings)
     return Distill(objective, temperature, alpha, read, pairs, shape)
 
 

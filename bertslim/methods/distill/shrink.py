@@ -12,6 +12,7 @@ from bertslim.methods.distill.thinning import principal_directions, strongest, t
 from bertslim.model.configuration import layer_widths
 from bertslim.model.modeling import SlimBertPreTrainedModel
 from bertslim.model.narrowing import project_states, thin_heads
+from bertslim.model.slim import SlimModel
 from bertslim.model.surgery import keep_layers, remove_ffn_units, remove_heads
 
 
@@ -25,7 +26,7 @@ class Shrunk:
         energy: Share of the hidden states' energy that lies in them.
     """
 
-    model: SlimBertPreTrainedModel
+    model: SlimModel
     basis: Tensor | None
     energy: float
 

@@ -102,6 +102,31 @@ class ProjectedStates(nn.Module):
         return item_mean(rows, batch)
 
 
+class Representation(nn.Module):
+    """How far what a text comes to is from the teacher's view of it, its first token's state.
+
+    Mukherjee and Awadallah 2020, equation 4, with the distance that their code takes by default:
+    the paper's divergence is one of distributions, and states are none.
+    """
+
+    def __init__(self, layer: int, start: Tensor) -> None:
+        """Compare with the teacher's `layer`; the map starts as (teacher's, student's channels)."""
+        super().__init__()
+        self.layer = layer
+        self.map = nn.Linear(start.shape[1], start.shape[0])
+        with torch.no_grad():
+            self.map.weight.copy_(start)
+            self.map.bias.zero_()
+
+    def forward(self, student: Any, teacher: Any, _batch: Batch) -> Tensor:
+        """Return the mean over texts."""
+        z = teacher.hidden_states[self.layer][:, 0]
+        # | gelu(W_f h_s + b_f) - z_l |^2           z: (batch, teacher's), h: (batch, student's)
+        errors = functional.gelu(self.map(student.pooled).float()) - z.float()
+        loss: Tensor = errors.square().sum(-1).mean()
+        return loss
+
+
 def token_mean(values: Tensor, batch: Batch) -> Tensor:
     """Average (batch, length) values over the real tokens of each row."""
     mask = batch["attention_mask"].to(values.dtype)

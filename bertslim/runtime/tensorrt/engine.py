@@ -24,6 +24,8 @@ from bertslim.runtime.tensorrt.timing import Budget, Measurement, Switches
 OLDEST_TARGETS = {"fp32": "80", "fp16": "75", "int8": "75"}
 """The oldest GPU that TensorRT-RTX builds each precision for: Ampere, Turing."""
 USUAL_SHAPE = (8, 128)
+UNLIMITED = 2**16
+"""Tokens of a model that reads any number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,6 @@ def build(runtime: str, source: Source, precision: str, settings: EngineSettings
             f"an engine for SM{settings.sm} does not run on this {device.name} (SM{device.sm})",
             "leave out --sm to time what is here",
         )
-    config = source.model.config
     engine = TensorRtEngine(
         runtime=runtime,
         precision=precision,
@@ -126,7 +127,7 @@ def build(runtime: str, source: Source, precision: str, settings: EngineSettings
         notes=notes_on(device.sm, precision),
         workshop=Workshop(flavour, source.graph(runtime, precision), device.sm, settings.engines),
         cuda=open_cuda(),
-        longest=config.max_position_embeddings - config.position_offset,
+        longest=source.model.config.positions or UNLIMITED,
     )
     for shape in settings.shapes:
         engine.prepare(shape)

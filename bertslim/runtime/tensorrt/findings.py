@@ -90,9 +90,10 @@ def _not_int8(products: Sequence[Product], layers: Sequence[Layer]) -> Iterator[
 
 
 def _unfused(graph: onnx.GraphProto, layers: Sequence[Layer]) -> Iterator[Finding]:
+    written = {node.name for node in graph.node}
     for path in (_path(node.name) for node in graph.node if node.op_type == "Softmax"):
         steps = {f"{path}/{step}" for step in ATTENTION_STEPS}
-        if not any(steps <= set(layer.nodes) for layer in layers):
+        if steps <= written and not any(steps <= set(layer.nodes) for layer in layers):
             parts = [layer for layer in layers if steps & set(layer.nodes)]
             yield Finding("attention not fused", path, f"it runs as {len(parts)} kernels")
 

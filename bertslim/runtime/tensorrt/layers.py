@@ -25,7 +25,8 @@ _LAYER = re.compile(
     r"Name: (?P<name>.*?), LayerType: (?P<kind>[^,]*)"
     r", Inputs: \[(?P<inputs>|.*?\})\](?:, Constants: \[(?P<constants>|.*?\})\])?"
     r", Outputs: \[(?P<outputs>|.*?\})\](?:, .*?)?"
-    r", Tactic(?:Name|Value): (?P<tactic>.*?), StreamId: \d+, Metadata: (?P<nodes>.*)"
+    r", Tactic(?:Name|Value): (?P<tactic>.*?), StreamId: \d+"
+    r"(?:, JumpTarget\w+: [^,]*)*, Metadata: (?P<nodes>.*)"
 )
 _SYNCHRONISATION = re.compile(r", LayerType: (signal|wait), ")
 """Kinds of entries that compute nothing: streams wait for each other."""
@@ -84,15 +85,16 @@ class Layer:
     def precision(self) -> str:
         """What it computes in.
 
-        A product: what is multiplied, the first input and the weights, or else the second input. An
-        attention: what queries, keys and values are; there is a mask besides. Other layers: their
-        widest float; one without floats moves data, whose type it is.
+        A product: what is multiplied, the first input and the weights, or else the second input;
+        the first state of an LSTM is a constant. An attention: what queries, keys and values are;
+        there is a mask besides. Other layers: their widest float; one without floats moves data,
+        whose type it is.
         """
         if self.is_attention:
             return Counter(tensor.type for tensor in self.inputs).most_common(1)[0][0]
         if self.is_product:
             weights = [tensor for tensor in self.constants if tensor.is_matrix]
-            return _widest([self.inputs[0], *weights] if weights else self.inputs[:2])
+            return _widest([*self.inputs[:1], *weights] if weights else self.inputs[:2])
         return _widest([*self.inputs, *self.constants] or self.outputs)
 
 

@@ -29,11 +29,14 @@ def encode_words(
     *,
     token_types: bool,
 ) -> Iterator[Columns]:
-    """Tokenise sentences that are split into words; words beyond max_length are cut off."""
+    """Tokenise sentences that are split into words; words beyond max_length are cut off.
+
+    Without tags the labels only tell where words begin: 0 on the first piece of each.
+    """
     splitter = _word_tokenizer(tokenizer)
     ids = {label: number for number, label in enumerate(labels)}
     for batch in batches:
-        if unknown := {tag for tags in batch["tags"] for tag in tags} - ids.keys():
+        if unknown := {tag for tags in batch.get("tags", ()) for tag in tags} - ids.keys():
             raise DataError(
                 f"tags other than {', '.join(ids)}: {', '.join(sorted(unknown))}",
                 "the model and the task's data must agree on the tags",
@@ -48,7 +51,8 @@ def encode_words(
         )
         columns = token_columns(encodings, batch["example"])
         words = [_first_pieces(encoding.word_ids) for encoding in encodings.encodings]
-        yield columns | _labelled(words, batch["tags"], ids)
+        numbers = [[ids[tag] for tag in tags] for tags in batch.get("tags", ())]
+        yield columns | _labelled(words, numbers or [[0] * len(row) for row in batch["tokens"]])
 
 
 def _first_pieces(word_ids: Sequence[int | None]) -> list[int]:
@@ -58,11 +62,9 @@ def _first_pieces(word_ids: Sequence[int | None]) -> list[int]:
     return [-1 if word is None or word == last else word for word, last in pairs]
 
 
-def _labelled(
-    pieces: Sequence[Sequence[int]], tags: Sequence[Sequence[str]], ids: dict[str, int]
-) -> Columns:
+def _labelled(pieces: Sequence[Sequence[int]], tags: Sequence[Sequence[int]]) -> Columns:
     labels = [
-        [ids[row_tags[word]] if word >= 0 else IGNORED_LABEL for word in row]
+        [row_tags[word] if word >= 0 else IGNORED_LABEL for word in row]
         for row, row_tags in zip(pieces, tags, strict=True)
     ]
     return {"labels": labels, "words": [[word for word in row if word >= 0] for row in pieces]}

@@ -71,6 +71,16 @@ def tagged(record: Record, task: Task) -> Record:
     return {"tokens": tokens, "tags": tags}
 
 
+def untagged(record: Record, task: Task) -> Record:
+    """Return words without tags; a text is cut at its spaces."""
+    column = task.columns["tokens"]
+    value = record[column]
+    tokens = value.split() if isinstance(value, str) else value
+    if not (_is_strings(tokens) and tokens):
+        raise RowFaultError(f"{column} is {value!r}, which is neither a text nor words")
+    return {"tokens": tokens}
+
+
 def asked(record: Record, task: Task) -> Record:
     """Return question, context and the answers, each of which must stand where it claims to."""
     question, context, answers = (

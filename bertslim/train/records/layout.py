@@ -10,8 +10,7 @@ from torch import Tensor
 
 from bertslim.errors import TrainingError
 from bertslim.model.families.family import SEQUENCES, SPANS
-from bertslim.model.modeling import SlimBertPreTrainedModel
-from bertslim.model.stock import BASE
+from bertslim.model.slim import SlimModel, head_of_model
 
 Array = npt.NDArray[Any]
 STATE = "state."
@@ -48,12 +47,12 @@ class Column:
 Layout = Mapping[str, Column]
 
 
-def layout_of(teacher: SlimBertPreTrainedModel, kept: Kept) -> dict[str, Column]:
+def layout_of(teacher: SlimModel, kept: Kept) -> dict[str, Column]:
     """Return what a row of a teacher's answers looks like.
 
     States are compared by their direction, for which 11 bits are enough.
     """
-    config, head = teacher.config, type(teacher).__name__.removeprefix(BASE)
+    config, head = teacher.config, head_of_model(teacher)
     columns: dict[str, Column] = {}
     if kept.logits and head == SPANS:
         columns = dict.fromkeys(("start_logits", "end_logits"), Column(1, True, "float32"))

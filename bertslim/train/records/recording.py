@@ -14,7 +14,7 @@ from datasets import Dataset
 
 from bertslim.console import note, track
 from bertslim.errors import TrainingError
-from bertslim.model.modeling import SlimBertPreTrainedModel
+from bertslim.model.slim import SlimModel
 from bertslim.store.digest import settings_digest
 from bertslim.train.batching import collate, length_buckets, rows_at
 from bertslim.train.precision import Precision, autocast, placed
@@ -53,7 +53,7 @@ class Shelf:
 
 
 def recorded_teacher(
-    model: SlimBertPreTrainedModel,
+    model: SlimModel,
     rows: Dataset,
     kept: Kept,
     shelf: Shelf,
@@ -125,7 +125,7 @@ def _announce(rows: Dataset, missing: Sequence[int], layout: Layout, folder: Pat
 
 
 def _ask(
-    model: SlimBertPreTrainedModel,
+    model: SlimModel,
     rows: Dataset,
     layout: Layout,
     precision: Precision,

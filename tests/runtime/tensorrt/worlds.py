@@ -11,6 +11,7 @@ from bertslim.graph.form import Form
 from bertslim.model.configuration import LayerWidths, SlimBertConfig, with_widths
 from bertslim.model.modeling import SlimBertForTokenClassification, SlimBertPreTrainedModel
 from bertslim.model.quantization import Quantization, Range
+from bertslim.model.slim import SlimModel
 from bertslim.runtime.kernels import Kernel, count_fusions
 from bertslim.runtime.tensorrt.building import Built, build_ahead
 from bertslim.runtime.tensorrt.findings import findings
@@ -86,9 +87,7 @@ class World:
         return kernel
 
 
-def turing_engine(
-    model: SlimBertPreTrainedModel, form: Form, shape: tuple[int, int] = SHAPE
-) -> World:
+def turing_engine(model: SlimModel, form: Form, shape: tuple[int, int] = SHAPE) -> World:
     """Build a model for SM75, without a GPU."""
     written = write(model, form)
     graph = written.proto.SerializeToString()

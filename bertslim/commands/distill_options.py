@@ -1,0 +1,165 @@
+"""What `distill` can be told beside the options of all training, and what excludes what."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from bertslim.commands.distill_job import Words
+from bertslim.commands.distill_material import POOLED
+from bertslim.commands.options import LabelsPerClass
+from bertslim.commands.step import processes
+from bertslim.commands.tables import table_in
+from bertslim.errors import SettingsError, fault_list
+from bertslim.train.task import Task
+
+
+def _absolute(embeddings: str | None) -> str | None:
+    """Return a file's whole path, so that a replay finds it from anywhere."""
+    if embeddings is not None and Path(embeddings).is_file():
+        return str(Path(embeddings).resolve())
+    return embeddings
+
+
+@dataclass(frozen=True, slots=True)
+class StudentOptions:
+    """What the student is, and how it is opened."""
+
+    student: Annotated[
+        str | None,
+        typer.Option(
+            "--student",
+            metavar="SHAPE",
+            help="Cut the input to this shape first: layers=3, hidden=192, heads=6, ffn=768; or "
+            "build a recurrent one: bilstm, cnn-lstm, attentive-lstm.",
+            show_default=False,
+        ),
+    ] = None
+    embeddings: Annotated[
+        str | None,
+        typer.Option(
+            "--embeddings",
+            metavar="teacher|random|FILE",
+            callback=_absolute,
+            help="Where the words of a recurrent student begin; FILE is as GloVe writes it.",
+            show_default="teacher",
+        ),
+    ] = None
+    labels_per_class: LabelsPerClass = None
+    thaw: Annotated[
+        bool,
+        typer.Option(
+            "--thaw",
+            help="Let the head learn first, then one layer more at a time, and the words last.",
+        ),
+    ] = False
+
+
+@dataclass(frozen=True, slots=True)
+class TeachingOptions:
+    """What is learnt from the teacher."""
+
+    objective: Annotated[
+        Literal["logits", "pkd", "distilbert", "tinybert"],
+        typer.Option("--objective", help="What of student and teacher is compared."),
+    ] = "logits"
+    temperature: Annotated[
+        float,
+        typer.Option("--temperature", help="Softens what teacher and student say; above 0."),
+    ] = 2.0
+    alpha: Annotated[
+        float | None,
+        typer.Option(
+            "--alpha",
+            help="Weight of the teacher's logits, 0 to 1; the labels get the rest.",
+            show_default="0.9; tinybert: neither",
+        ),
+    ] = None
+    weight: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--weight",
+            metavar="NAME=X",
+            help="Weight of a term of the objective; may be given for several.",
+            show_default=False,
+        ),
+    ] = None
+    match: Annotated[
+        str,
+        typer.Option(
+            "--match",
+            metavar="skip|last|N,N...",
+            help="The teacher's layers that the student's are compared with.",
+        ),
+    ] = "skip"
+    unlabelled: Annotated[
+        Path | None,
+        typer.Option(
+            "--unlabelled",
+            metavar="FILE",
+            exists=True,
+            callback=table_in,
+            help="More texts to ask the teacher about, or what augment made; with it labels are not"
+            " learnt from.",
+            show_default=False,
+        ),
+    ] = None
+    words: Annotated[
+        Words,
+        typer.Option(
+            "--words",
+            help="Of a masked-lm task: at which tokens the guesses are compared.",
+        ),
+    ] = "masked"
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            "--cache",
+            metavar="DIR",
+            file_okay=False,
+            help="Keep the teacher's answers there for other runs.",
+            show_default=False,
+        ),
+    ] = None
+    no_cache: Annotated[
+        bool,
+        typer.Option("--no-cache", help="Keep no answers: ask the teacher at every step."),
+    ] = False
+
+
+def refuse_what_cannot_be(task: Task, teaching: TeachingOptions, building: StudentOptions) -> None:
+    """Refuse options that do not go together.
+
+    Raises:
+        SettingsError: With all of them.
+    """
+    faults = []
+    if teaching.words == "all" and task.kind != "masked-lm":
+        faults.append(f"--words all is for masked-lm tasks; {task.name} is {task.kind}")
+    if teaching.unlabelled and task.kind not in POOLED:
+        faults.append(f"--unlabelled is for tasks on texts and tags; {task.name} is {task.kind}")
+    if teaching.cache and teaching.no_cache:
+        faults.append("--cache and --no-cache exclude each other")
+    if building.thaw and processes() > 1:
+        faults.append("--thaw is for one process: those of torchrun settle first what learns")
+    if faults:
+        raise SettingsError(fault_list("these options do not go together", faults))
+
+
+def vectors_file(embeddings: str | None) -> Path | None:
+    """Return the file that `--embeddings` names, if it names one.
+
+    Raises:
+        SettingsError: If it is not there.
+    """
+    from bertslim.methods.distill.recurrent import TABLES
+
+    if embeddings is None or embeddings in TABLES:
+        return None
+    if not (path := Path(embeddings)).is_file():
+        raise SettingsError(
+            f"--embeddings {embeddings} is no file, and none of {', '.join(TABLES)}",
+            "give a text file with a word and its numbers on each line",
+        )
+    return path

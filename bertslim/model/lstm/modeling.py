@@ -1,0 +1,167 @@
+"""The recurrent models: one BiLSTM encoder, and a head for texts and pairs or for tags.
+
+Padding changes no result, though nothing is packed and no lengths are given: see `BiLstm`. This
+file, `layers.py` and `configuration.py` need torch and transformers only: they are copied into
+checkpoints, which therefore open where bertslim is not installed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import PreTrainedModel
+from transformers.utils.generic import ModelOutput
+
+from .configuration import SlimLstmConfig
+from .layers import BiLstm, Classifier, Embeddings, four_ways, pooling_of
+
+
+@dataclass
+class SlimLstmOutput(ModelOutput):
+    """What a model returns; fields that do not apply are absent.
+
+    `pooled`: what a text, or a pair, came to, in front of the classifier.
+    """
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    last_hidden_state: Tensor | None = None
+    pooled: Tensor | None = None
+
+
+class SlimLstmPreTrainedModel(PreTrainedModel):
+    """What all of them share."""
+
+    config: SlimLstmConfig
+    config_class = SlimLstmConfig
+    base_model_prefix = "lstm"
+
+    @property
+    def encoder(self) -> SlimLstmModel:
+        """The model without its head."""
+        return cast("SlimLstmModel", getattr(self, self.base_model_prefix, self))
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Do nothing: each part begins as it was made."""
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Return the table of words."""
+        return self.encoder.embeddings.words
+
+
+class SlimLstmModel(SlimLstmPreTrainedModel):
+    """The encoder without a head."""
+
+    def __init__(self, config: SlimLstmConfig) -> None:
+        super().__init__(config)
+        self.embeddings = Embeddings(config)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        inputs = [config.input_size] + [config.state_size] * (config.num_hidden_layers - 1)
+        self.layers = nn.ModuleList(BiLstm(size, config.hidden_size) for size in inputs)
+        self.post_init()
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, **_unused: Any
+    ) -> SlimLstmOutput:
+        """Encode (batch, length) token ids; `last_hidden_state` is (batch, length, 2 hidden)."""
+        x = self.embeddings(input_ids)
+        return SlimLstmOutput(
+            last_hidden_state=self.states(x, mask_of(input_ids, attention_mask, x))
+        )
+
+    def states(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return (batch, length, 2 hidden), 0 outside the mask.
+
+        Args:
+            x: Embeddings, (batch, length, inputs).
+            mask: (batch, length), 1 at the tokens of one text, which are neighbours.
+        """
+        real = mask.unsqueeze(-1)
+        for layer in self.layers:
+            x = layer(self.dropout(x) * real) * real
+        return x
+
+
+class SlimLstmForSequenceClassification(SlimLstmPreTrainedModel):
+    """Classifies (or, with `problem_type` "regression", scores) texts or pairs of texts.
+
+    A pair is read by a siamese encoder: token types tell which text a token is of.
+    """
+
+    def __init__(self, config: SlimLstmConfig) -> None:
+        super().__init__(config)
+        self.lstm = SlimLstmModel(config)
+        self.pooling = pooling_of(config)
+        size = config.state_size * (4 if config.pairs else 1)
+        labels, dropout = config.num_labels or 0, config.hidden_dropout_prob
+        self.classifier = Classifier(size, config.head_size, labels, dropout)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        **_unused: Any,
+    ) -> SlimLstmOutput:
+        """Return `logits` (batch, labels) of (batch, length) token ids."""
+        x = self.lstm.embeddings(input_ids)
+        mask = mask_of(input_ids, attention_mask, x)
+        pooled = self._pair(x, mask, token_type_ids) if self.config.pairs else self._text(x, mask)
+        logits = self.classifier(pooled)
+        loss = None if labels is None else self._loss(logits, labels)
+        return SlimLstmOutput(loss=loss, logits=logits, pooled=pooled)
+
+    def _text(self, x: Tensor, mask: Tensor) -> Tensor:
+        pooled: Tensor = self.pooling(self.lstm.states(x, mask), mask)
+        return pooled
+
+    def _pair(self, x: Tensor, mask: Tensor, types: Tensor | None) -> Tensor:
+        """Compare the texts; each is encoded where it stands, with the other one masked out."""
+        second = torch.zeros_like(mask) if types is None else types.to(mask.dtype)
+        masks = torch.cat([mask * (1 - second), mask * second])  # (2 batch, length)
+        a, b = self._text(torch.cat([x, x]), masks).chunk(2)
+        return four_ways(a, b)
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Mean over the batch of what `problem_type` asks for."""
+        if self.config.problem_type == "regression" or self.config.num_labels == 1:
+            return functional.mse_loss(logits, labels.view_as(logits).to(logits.dtype))
+        return functional.cross_entropy(logits, labels)
+
+
+class SlimLstmForTokenClassification(SlimLstmPreTrainedModel):
+    """Labels every token."""
+
+    def __init__(self, config: SlimLstmConfig) -> None:
+        super().__init__(config)
+        self.lstm = SlimLstmModel(config)
+        labels, dropout = config.num_labels or 0, config.hidden_dropout_prob
+        self.classifier = Classifier(config.state_size, config.head_size, labels, dropout)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        **_unused: Any,
+    ) -> SlimLstmOutput:
+        """Return `logits` (batch, length, labels) of (batch, length) token ids."""
+        encoded = self.lstm(input_ids, attention_mask)
+        logits = self.classifier(encoded.last_hidden_state)
+        loss = None
+        if labels is not None:
+            loss = functional.cross_entropy(logits.flatten(0, -2), labels.flatten())
+        return SlimLstmOutput(loss=loss, logits=logits)
+
+
+def mask_of(input_ids: Tensor, attention_mask: Tensor | None, like: Tensor) -> Tensor:
+    """Return the attention mask as numbers like the embeddings; all 1 where none is given."""
+    mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+    return mask.to(like.dtype)
