@@ -112,7 +112,8 @@ class Representation(nn.Module):
         z = teacher.hidden_states[self.layer][:, 0]
         # | gelu(W_f h_s + b_f) - z_l |^2           z: (batch, teacher's), h: (batch, student's)
         errors = functional.gelu(self.map(student.pooled).float()) - z.float()
-        return errors.square().sum(-1).mean()
+        distance: Tensor = errors.square().sum(-1).mean()
+        return distance
 
 
 def token_mean(values: Tensor, batch: Batch) -> Tensor:
