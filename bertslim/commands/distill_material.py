@@ -54,6 +54,7 @@ def material_of(job: "Job") -> Material:
     from bertslim.train.readers import read_split
     from bertslim.train.splits import hold_out
 
+    _check_unlabelled(job)
     device, seed = choose_device(job.training.device), job.training.seed
     teacher = placed(_load_teacher(job), device)
     data = read_split(job.task, "train")
@@ -64,7 +65,6 @@ def material_of(job: "Job") -> Material:
     source, tokenizer = placed(origin.model, device), origin.tokenizer
     cut, config = _cut(job, source)
     planned = plan(job.distill, config, teacher.config)
-    _check_unlabelled(job, planned)
     reported = read_examples(job.task, "validation", source, tokenizer)
     learnt, held_out = (
         prepare(rows, reported.task, source, tokenizer) for rows in (shown, to_choose)
@@ -127,8 +127,10 @@ def _cut(job: "Job", source: "SlimModel") -> "tuple[Cut | None, SlimConfig]":
     return cut, cut_config(config, cut)
 
 
-def _check_unlabelled(job: "Job", planned: "Plan") -> None:
-    if job.unlabelled is not None and "task" in planned.weights:
+def _check_unlabelled(job: "Job") -> None:
+    from bertslim.methods.distill.plan import learns_labels
+
+    if job.unlabelled is not None and learns_labels(job.distill):
         raise SettingsError(
             f"--unlabelled {job.unlabelled} has no labels, and this objective learns from some",
             "give --alpha 1: all is learnt from the teacher",
