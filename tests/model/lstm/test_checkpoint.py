@@ -97,7 +97,7 @@ def test_it_opens_where_bertslim_is_not_installed(tmp_path: Path) -> None:
 def test_the_disk_knows_it_by_its_type(tmp_path: Path) -> None:
     checkpoint = open_checkpoint(save_tiny_lstm(tmp_path / "lstm", None))
     assert checkpoint.is_recurrent
-    assert RECURRENT == SlimLstmConfig.model_type
+    assert SlimLstmConfig.model_type == RECURRENT
 
 
 def test_what_is_done_to_transformers_is_refused(tmp_path: Path) -> None:
