@@ -1,7 +1,8 @@
 """bertslim makes fine-tuned BERT models smaller and faster.
 
-Importing it teaches transformers' Auto classes and `pipeline()` the model type `slim_bert`. The
-lesson waits until transformers is there, so that `bertslim --help` never loads torch.
+Importing it teaches transformers' Auto classes and `pipeline()` the model types `slim_bert` and
+`slim_lstm`. The lesson waits until transformers is there, so that `bertslim --help` never loads
+torch.
 """
 
 from bertslim.after_import import after_import

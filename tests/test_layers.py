@@ -75,10 +75,11 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     graphlib.TopologicalSorter(above).prepare()  # raises a CycleError
 
 
+@pytest.mark.parametrize("folder", ["model", "model/lstm"])
 @pytest.mark.parametrize("name", MODELLING_FILES)
-def test_modelling_files_stand_alone(name: str) -> None:
+def test_modelling_files_stand_alone(folder: str, name: str) -> None:
     """They are copied into checkpoints, where bertslim is not installed."""
-    imported = {n.split(".")[0] for n in imported_modules(PACKAGE / "model" / name)}
+    imported = {n.split(".")[0] for n in imported_modules(PACKAGE / folder / name)}
     assert imported - sys.stdlib_module_names == {"torch", "transformers"} & imported
 
 

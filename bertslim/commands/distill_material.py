@@ -55,13 +55,13 @@ def material_of(job: "Job") -> Material:
     from bertslim.methods.distill.plan import plan
     from bertslim.train.readers import read_split
 
+    _check_unlabelled(job)
     models = [open_teacher(job, checkpoint) for checkpoint in job.teachers]
     data = read_split(job.task, "train")
     to_learn, to_choose = _divided(job, data)
     origin = origin_of(job, models[0], taught_labels(job, models[0], data), to_learn)
     cut, config = _cut(job, origin.model)
     planned = plan(job.distill, config, models[0].config)
-    _check_unlabelled(job, planned)
     check_together(job, planned, config, models)
     learnt, held_out, reported = _examples(job, origin, to_learn, to_choose)
     pairs = zip(job.teachers, models, strict=True)
@@ -123,8 +123,10 @@ def _cut(job: "Job", source: "SlimModel") -> "tuple[Cut | None, SlimConfig]":
     return cut, cut_config(config, cut)
 
 
-def _check_unlabelled(job: "Job", planned: "Plan") -> None:
-    if job.unlabelled is not None and "task" in planned.weights:
+def _check_unlabelled(job: "Job") -> None:
+    from bertslim.methods.distill.plan import learns_labels
+
+    if job.unlabelled is not None and learns_labels(job.distill):
         raise SettingsError(
             f"--unlabelled {job.unlabelled} has no labels, and this objective learns from some",
             "give --alpha 1: all is learnt from the teacher",

@@ -242,7 +242,11 @@ def test_objectives_are_recorded_with_the_weights_that_they_have(place: Path) ->
         (["--teacher", "foreign", "--objective", "tinybert"], 2, ["foreign read other tokens"]),
         (["--cache", "x", "--no-cache"], 2, ["--cache and --no-cache"]),
         (["--unlabelled", "small.toml"], 2, ["--unlabelled small.toml", "has no labels"]),
-        (["--unlabelled", "a", "--task", "small.toml"], 2, ["small is masked-lm", "whole texts"]),
+        (
+            ["--unlabelled", "a", "--task", "small.toml"],
+            2,
+            ["small is masked-lm", "texts and tags"],
+        ),
         (["--teacher", "typo"], 1, ["typo"]),
         (["--task", "small.toml"], 1, ["for text-classification, but task small is masked-lm"]),
         (["-o", "named/x", "--teacher", "named"], 2, ["overlap"]),

@@ -56,14 +56,15 @@ def test_a_pair_and_its_score_cut_to_length(tmp_path: Path) -> None:
     assert collate([encoded[0]], 0)["labels"].dtype == np.float32
 
 
-def test_data_without_labels_has_none(tmp_path: Path) -> None:
+def test_data_without_labels_tells_where_words_begin_and_no_more(tmp_path: Path) -> None:
     (tmp_path / "pool.txt").write_text("good film\n")
-    for task in (tsv_task(tmp_path, "sentence\tlabel\nx\tno\n"), conll_task(tmp_path)):
+    row = {"example": 0, "input_ids": [2, 5, 15, 3], "token_type_ids": [0] * 4}
+    begins = {"labels": [-100, 0, 0, -100], "words": [0, 1]}
+    texts = tsv_task(tmp_path, "sentence\tlabel\nx\tno\n")
+    for task, more in ((texts, {}), (conll_task(tmp_path), begins)):
         pool = read_unlabelled(task, [tmp_path / "pool.txt"])
         encoded = encode(pool, task, TOKENIZER, ("no", "yes"), token_types=True)
-        assert encoded.to_list() == [
-            {"example": 0, "input_ids": [2, 5, 15, 3], "token_type_ids": [0] * 4}
-        ]
+        assert encoded.to_list() == [{**row, **more}]
 
 
 def test_labels_that_the_model_lacks(tmp_path: Path) -> None:

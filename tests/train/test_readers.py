@@ -397,7 +397,7 @@ def test_unlabelled_pools(tmp_path: Path) -> None:
     assert pool["text"][:] == ["good film", "bad film", "<br />", "anna is", "end"]
     assert pool["id"][:] == [0, 1, 2, 3, 4]
     words = read_unlabelled(conll_task(tmp_path), [tmp_path / "pool.txt"])
-    assert words.to_list() == [{"id": 0, "text": "anna is"}]
+    assert words.to_list() == [{"id": 0, "tokens": ["anna", "is"]}]
 
 
 def test_faults_of_unlabelled_pools(tmp_path: Path) -> None:

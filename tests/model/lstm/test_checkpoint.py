@@ -13,9 +13,10 @@ from transformers import AutoModelForTokenClassification as AutoTagger
 from bertslim.errors import CheckpointError
 from bertslim.model.kinds import head_kind
 from bertslim.model.loading import load_model
+from bertslim.model.lstm.configuration import SlimLstmConfig
 from bertslim.model.opening import open_model
 from bertslim.model.shapes import flops, parameter_counts
-from bertslim.store.checkpoint import open_checkpoint
+from bertslim.store.checkpoint import RECURRENT, open_checkpoint
 from tests.model.lstm.models import CLASSES, LETTERS, save_tiny_lstm, tiny_lstm
 from tests.model.test_saving import STRANGER
 from tests.tiny import WORDS
@@ -91,6 +92,12 @@ def test_it_opens_where_bertslim_is_not_installed(tmp_path: Path) -> None:
     outputs = torch.load(tmp_path / "outputs.pt", weights_only=True)[str(directory)]
     wanted = tiny_lstm(characters=LETTERS)(**INPUTS)
     torch.testing.assert_close(outputs["logits"], wanted.logits, rtol=0, atol=1e-6)
+
+
+def test_the_disk_knows_it_by_its_type(tmp_path: Path) -> None:
+    checkpoint = open_checkpoint(save_tiny_lstm(tmp_path / "lstm", None))
+    assert checkpoint.is_recurrent
+    assert SlimLstmConfig.model_type == RECURRENT
 
 
 def test_what_is_done_to_transformers_is_refused(tmp_path: Path) -> None:
