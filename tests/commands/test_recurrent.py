@@ -124,9 +124,14 @@ def test_a_transformer_and_a_recurrent_model_are_timed_side_by_side(
     models = [str(teacher), str(text)]
     assert main(["bench", *models, *cells, *short, "--task", str(sentence_task)]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
-    mine = [row for row in rows if row["checkpoint"] == models[1]]
-    assert len(mine) == 5  # PyTorch has no int8
-    assert all(row["latency"] for row in mine)
+    mine = [row for row in rows if row["checkpoint"] == models[1] and row["latency"]]
+    assert {(row["runtime"], row["precision"]) for row in mine} == {
+        ("torch", "fp32"),
+        ("onnxruntime", "fp32"),
+        ("onnxruntime", "int8"),
+        ("openvino", "fp32"),
+        ("openvino", "int8"),
+    }
 
 
 @pytest.mark.parametrize(
