@@ -78,7 +78,7 @@ def _augment_rest(job: Job, rows: "Dataset", done: GrowingList) -> None:
 def _source(job: Job, rows: "Dataset") -> "Source":
     """Gather what rules are made of."""
     from bertslim.methods.augment.rule import Source
-    from bertslim.train.readers.vectors import read_tags
+    from bertslim.train.readers.tags import read_tags
 
     given: dict[str, Any] = {
         "texts": lambda: [text for role in _text_roles(rows) for text in rows[role]],
@@ -123,9 +123,9 @@ def _language_model(job: Job) -> dict[str, Any]:
 
 def _vectors(job: Job) -> "Vectors | None":
     from bertslim.methods.augment.rule import Vectors
-    from bertslim.train.readers.vectors import read_vectors
+    from bertslim.train.readers.vectors import first_vectors
 
-    return None if job.vectors is None else Vectors(*read_vectors(job.vectors, MOST_VECTORS))
+    return None if job.vectors is None else Vectors(*first_vectors(job.vectors, MOST_VECTORS))
 
 
 def _text_roles(rows: "Dataset") -> list[str]:

@@ -160,11 +160,11 @@ def _table_from_file(
 
     from bertslim.methods.distill.build import check_width
     from bertslim.methods.distill.vectors import plain, table_of
-    from bertslim.train.vectors import read_vectors
+    from bertslim.train.readers.vectors import vectors_of
     from bertslim.train.vocabulary import words_of
 
     words = words_of(tokenizer)
-    found = read_vectors(path, {plain(word) for word in words if word})
+    found = vectors_of(path, {plain(word) for word in words if word})
     vectors = {word: torch.from_numpy(vector) for word, vector in found.items()}
     check_width(shape, len(next(iter(vectors.values()))))
     return table_of(vectors, words, seed)

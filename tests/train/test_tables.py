@@ -7,7 +7,8 @@ import pytest
 
 from bertslim.errors import DataError, SettingsError
 from bertslim.train.readers import read_split, read_unlabelled
-from bertslim.train.readers.vectors import read_tags, read_vectors
+from bertslim.train.readers.tags import read_tags
+from bertslim.train.readers.vectors import first_vectors
 from bertslim.train.tables import WRITERS, write_table
 from bertslim.train.task import Task
 from tests.train.tasks import small_task
@@ -51,11 +52,11 @@ def test_vectors(tmp_path: Path) -> None:
     glove.write_text("the 0.5 -1\né 1e-1 2\nfilm 3 4\n")
     word2vec.write_text("3 2\nthe 0.5 -1 \né 1e-1 2 \nfilm 3 4 \n")
     for path in (glove, word2vec):
-        words, matrix = read_vectors(path, 2)
+        words, matrix = first_vectors(path, 2)
         assert words == ("the", "é")
         assert matrix.tolist() == [[0.5, -1], [pytest.approx(0.1), 2]]
     glove.write_text(glove.read_text() + "two words 5 6\nend 7 8\n")
-    assert read_vectors(glove, 9)[0] == ("the", "é", "film", "end")
+    assert first_vectors(glove, 9)[0] == ("the", "é", "film", "end")
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_vectors(tmp_path: Path) -> None:
 def test_wrong_vectors_are_explained(tmp_path: Path, content: str, said: str) -> None:
     (tmp_path / "bad").write_text(content)
     with pytest.raises(DataError, match=said):
-        read_vectors(tmp_path / "bad", 9)
+        first_vectors(tmp_path / "bad", 9)
 
 
 def test_tags(tmp_path: Path) -> None:

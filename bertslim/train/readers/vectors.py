@@ -1,81 +1,80 @@
-"""Word vectors in a text file, as GloVe and word2vec write them, and word lists with tags."""
+"""Word vectors in a text file, as GloVe, word2vec and fastText write them."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from bertslim.console import note
+from bertslim.errors import DataError
+from bertslim.train.readers.cells import cells
 from bertslim.train.readers.faults import FaultLog
-from bertslim.train.readers.rows import decoded_lines
-from bertslim.train.task import Layout
 
-UTF8 = Layout(format="", encoding="utf-8", header=(), quoting=None, pattern="", token_prefix="")
-
-WordVectors = tuple[tuple[str, ...], npt.NDArray[np.float32]]
+Vector = npt.NDArray[np.float32]
+WordVectors = tuple[tuple[str, ...], Vector]
 
 
-def read_vectors(path: Path, most: int) -> WordVectors:
+def first_vectors(path: Path, most: int) -> WordVectors:
     """Read the first words of a file and their vectors, (words, channels).
+
+    Raises:
+        DataError: With file and line of what is wrong.
+    """
+    faults = FaultLog()
+    read = list(islice(_entries(path, faults), most))
+    if not read and not faults.count:
+        faults.add(path, None, "holds no vectors")
+    faults.raise_if_any("--vectors")
+    return tuple(word for word, _ in read), np.stack([vector for _, vector in read])
+
+
+def vectors_of(path: Path, words: Collection[str]) -> dict[str, Vector]:
+    """Read the vectors of some words; one that stands there in capitals alone is found as well.
+
+    Raises:
+        DataError: With the lines that are broken, or if not one of the words is there.
+    """
+    wanted, faults = set(words), FaultLog()
+    found: dict[str, Vector] = {}
+    for word, vector in _entries(path, faults):
+        if word in wanted:
+            found[word] = vector
+        elif word.lower() in wanted:
+            found.setdefault(word.lower(), vector)
+    faults.raise_if_any(f"--embeddings {path} is not a file of word vectors")
+    if not found:
+        raise DataError(
+            f"--embeddings {path} has none of the {len(wanted):,} words of the vocabulary",
+            "on each line stand a word and its numbers, with spaces between",
+        )
+    note(f"{path.name} has vectors of {len(found):,} of {len(wanted):,} words")
+    return found
+
+
+def _entries(path: Path, faults: FaultLog) -> Iterator[tuple[str, Vector]]:
+    """Yield words and vectors, all as wide as the first.
 
     A first line of two numbers, as word2vec has it, is passed over; so are entries of several
     words, which the largest GloVe file holds.
-
-    Raises:
-        DataError: with file and line of what is wrong.
     """
-    faults = FaultLog()
-    words: list[str] = []
-    rows: list[npt.NDArray[np.float32]] = []
-    for number, cells in islice(_cells(path, faults), most + 1):
-        if number == 1 and len(cells) == 2:
+    size = 0
+    for number, line in cells(path, faults):
+        if number == 1 and len(line) == 2:
             continue
-        size = len(rows[0]) if rows else len(cells) - 1
-        row = _numbers(cells[-size:]) if len(cells) > size > 0 else None
-        if row is None or not np.isfinite(row).all():
-            fault = f"not a word and {size} numbers" if rows else "not a word and numbers"
-            faults.add(path, number, fault, "give GloVe's text format")
-        elif len(cells) == size + 1:
-            words.append(cells[0])
-            rows.append(row)
-    if not rows and not faults.count:
-        faults.add(path, None, "holds no vectors")
-    faults.raise_if_any("--vectors")
-    return tuple(words[:most]), np.stack(rows[:most])
+        size = size or len(line) - 1
+        vector = _vector(line[-size:]) if len(line) > size > 0 else None
+        if vector is None:
+            wanted = f"{size} numbers" if size else "numbers"
+            faults.add(path, number, f"not a word and {wanted}", "give GloVe's text format")
+        elif len(line) == size + 1:
+            yield line[0], vector
 
 
-def read_tags(path: Path) -> dict[str, str]:
-    """Read words and their tags, a pair a line; of several tags of a word the first counts.
-
-    Raises:
-        DataError: with file and line of what is wrong.
-    """
-    faults = FaultLog()
-    tags: dict[str, str] = {}
-    for number, cells in _cells(path, faults):
-        if len(cells) == 2:
-            tags.setdefault(cells[0].lower(), cells[1])
-        else:
-            faults.add(path, number, f"{len(cells)} columns where a word and its tag are wanted")
-    if not tags and not faults.count:
-        faults.add(path, None, "holds no words")
-    faults.raise_if_any("--lexicon")
-    return tags
-
-
-def _cells(path: Path, faults: FaultLog) -> Iterator[tuple[int, list[str]]]:
-    """Yield the numbers and cells of lines that are not blank; tabs or single spaces divide."""
+def _vector(values: list[str]) -> Vector | None:
     try:
-        for number, line in decoded_lines(path, UTF8, faults):
-            if line.strip():
-                yield number, line.rstrip(" ").split("\t" if "\t" in line else " ")
-    except OSError as error:
-        faults.add(path, None, f"cannot be read ({error.strerror})")
-
-
-def _numbers(cells: list[str]) -> npt.NDArray[np.float32] | None:
-    try:
-        return np.array(cells, np.float32)
+        vector = np.array(values, np.float32)
     except ValueError:
         return None
+    return vector if np.isfinite(vector).all() else None

@@ -1,0 +1,20 @@
+"""Lines of a text file that tabs or single spaces divide."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from bertslim.train.readers.faults import FaultLog
+from bertslim.train.readers.rows import decoded_lines
+from bertslim.train.task import Layout
+
+UTF8 = Layout(format="", encoding="utf-8", header=(), quoting=None, pattern="", token_prefix="")
+
+
+def cells(path: Path, faults: FaultLog) -> Iterator[tuple[int, list[str]]]:
+    """Yield the numbers and cells of lines that are not blank."""
+    try:
+        for number, line in decoded_lines(path, UTF8, faults):
+            if line.strip():
+                yield number, line.rstrip(" ").split("\t" if "\t" in line else " ")
+    except OSError as error:
+        faults.add(path, None, f"cannot be read ({error.strerror})")
