@@ -136,7 +136,7 @@ def test_vectors_from_a_file(place: Path) -> None:
         ("bilstm", [], ["embedding=300: the teacher's have 32 channels"]),
         ("layers=1", ["--embeddings", "random"], ["--embeddings is for recurrent students"]),
         ("bilstm", ["--embeddings", "none.txt"], ["--embeddings none.txt is no file"]),
-        ("bilstm", ["--embeddings", "bad.txt"], ["bad.txt:2: 1 numbers"]),
+        ("bilstm", ["--embeddings", "bad.txt"], ["bad.txt:2: not a word and "]),
         ("bilstm,embedding=9", ["--embeddings", "good.txt"], ["have 2 channels"]),
         (f"bilstm,{SMALL}", ["--objective", "pkd"], ["patient compare layers of transformers"]),
         (

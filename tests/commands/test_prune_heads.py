@@ -304,7 +304,9 @@ def test_every_kind_of_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kin
     assert sum(heads("out")) == 5
     report = record_of(tmp_path / "out")["report"]
     assert len(report["curve"]["points"]) == 7
-    assert report["curve"]["points"][3]["iterative"] == report["after"]["score"]["value"]
+    # heads that are silenced, and heads that are gone: equal to rounding
+    silenced, gone = report["curve"]["points"][3]["iterative"], report["after"]["score"]["value"]
+    assert silenced == pytest.approx(gone, abs=1e-6)
 
 
 def test_a_task_for_another_head_is_refused(place: Path, capfd: Printed) -> None:

@@ -76,8 +76,8 @@ def products_of(graph: onnx.GraphProto) -> Iterator[Product]:
 
 
 def _origin(name: str, makers: Mapping[str, onnx.NodeProto]) -> str:
-    """Go back over what changes no value: casts, and turned matrices."""
-    while name in makers and makers[name].op_type in ("Cast", "Transpose"):
+    """Go back over what changes no value: casts, and matrices that are turned or split."""
+    while name in makers and makers[name].op_type in ("Cast", "Transpose", "Reshape"):
         name = makers[name].input[0]
     return name
 
