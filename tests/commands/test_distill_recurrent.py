@@ -131,6 +131,7 @@ def test_vectors_from_a_file(place: Path) -> None:
 @pytest.mark.parametrize(
     ("student", "more", "said"),
     [
+        ("bilstmm", [], ["bilstmm is neither NAME=SIZE nor one of bilstm, cnn-lstm"]),
         ("bilstm,width=3", [], ["width is none of hidden, layers"]),
         ("cnn-lstm", [], ["cnn-lstm is for token-classification", "bilstm or attentive-lstm"]),
         ("bilstm", [], ["embedding=300: the teacher's have 32 channels"]),

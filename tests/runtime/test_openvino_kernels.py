@@ -8,8 +8,8 @@ from bertslim.runtime.engine import EngineSettings, kernels
 from bertslim.runtime.kernels import Kernel, count_fusions, count_int8
 from tests.runtime.worlds import (
     FUSES_ATTENTION,
+    HAS_BF16,
     LAYERS,
-    can,
     counted,
     form_of,
     ranges,
@@ -17,7 +17,6 @@ from tests.runtime.worlds import (
     small_bert,
 )
 
-HAS_BF16 = can("openvino", "bf16")
 FORMS = {
     "fp32": ("fp32", PLAIN),
     "bf16": ("bf16", PLAIN),

@@ -6,21 +6,23 @@ from functools import cache
 import torch
 from torch import nn
 
-from bertslim.errors import UnavailableError
 from bertslim.graph.emit import Written, write
 from bertslim.graph.form import PLAIN, Form
 from bertslim.model.configuration import SlimBertConfig
 from bertslim.model.modeling import SlimBertForSequenceClassification
 from bertslim.model.quantization import Quantization, Range
-from bertslim.runtime.engine import EngineSettings, Source, build, kernels
+from bertslim.runtime.engine import EngineSettings, Source, kernels
 from bertslim.runtime.kernels import Kernel, count_fusions
 from bertslim.runtime.machine import cpu_flags
+from bertslim.runtime.openvino_ import only_core
 
 LAYERS = 2
 SETTINGS = EngineSettings(threads=1)
 ON_CPU = ("onnxruntime", "openvino")
 FUSES_ATTENTION = "avx512f" in cpu_flags()
 """Whether OpenVINO has fused kernels of an attention for this CPU."""
+HAS_BF16 = "BF16" in only_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+"""Whether OpenVINO computes in bf16 on this CPU, by its own word."""
 
 
 @cache
@@ -78,12 +80,3 @@ def seen(runtime: str, precision: str, written: Written) -> tuple[Kernel, ...]:
 def counted(written: Written, found: tuple[Kernel, ...]) -> dict[str, tuple[int, int]]:
     """Return how many fusions happened and how many should have, by kind."""
     return {c.kind: (c.happened, c.expected) for c in count_fusions(written.fusions, found)}
-
-
-def can(runtime: str, precision: str) -> bool:
-    """Whether the CPU at hand has the precision."""
-    try:
-        build(runtime, precision, source_of(), SETTINGS).close()
-    except UnavailableError:
-        return False
-    return True
