@@ -113,11 +113,10 @@ def _language_model(job: Job) -> dict[str, Any]:
         )
     tokenizer = load_tokenizer(job.model.path)
     check_vocabulary(tokenizer, model.config.vocab_size)
-    positions = model.config.max_position_embeddings - model.config.position_offset
     return {
         "model": placed(model, choose_device(job.device)),
         "tokenizer": tokenizer,
-        "max_length": min(job.task.max_length, positions),
+        "max_length": min(job.task.max_length, model.config.positions),
     }
 
 

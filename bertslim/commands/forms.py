@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from bertslim.errors import UnavailableError
+from bertslim.model.families.family import SPANS
 
 if TYPE_CHECKING:
     from bertslim.graph.form import Form
@@ -97,7 +98,7 @@ def int8_scheme(target: str) -> "Scheme":
 def usual_attention(target: str, architecture: str) -> bool:
     """Whether attentions are int8 inside unless something else is asked for."""
     # an answer is one place among hundreds: its logits bear less than those of a few classes
-    return target in INT8_ATTENTION and not architecture.endswith("ForQuestionAnswering")
+    return target in INT8_ATTENTION and not architecture.endswith(SPANS)
 
 
 def usual_int8(target: str, architecture: str) -> "Quantize":

@@ -59,17 +59,27 @@ def int8_made(
     Raises:
         QualityError: If the metric cannot be held within --max-drop.
     """
+    advise(job)
+    model, training = trained_in_int8(job, material, resume)
+    made = settled(replace(_calibrated(job, model, material), islands=islands), job)
+    if job.int8.max_drop is not None:
+        made = _spared(made, job, material)
+    return replace(made, details={**training, **made.details, **described(made)})
+
+
+def advise(job: Job) -> None:
+    """Warn where this machine's CPU has no instructions for int8."""
     from bertslim.runtime.machine import int8_advice
 
     if job.place.target not in GPU_TARGETS and (advice := int8_advice()):
         warn(advice)
-    model, training = trained_in_int8(job, material, resume)
-    made = replace(_calibrated(job, model, material), islands=islands)
+
+
+def settled(made: Int8[Model], job: Job) -> Int8[Model]:
+    """Choose between static and dynamic ranges, where that was left open."""
     if job.place.target == "onnxruntime" and job.int8.ranges == "auto":
-        made = faster(made, job)
-    if job.int8.max_drop is not None:
-        made = _spared(made, job, material)
-    return replace(made, details={**training, **made.details, **described(made)})
+        return _faster(made, job)
+    return made
 
 
 def int8_form(made: Int8[Model], job: Job) -> "Form":
@@ -135,7 +145,7 @@ def _tuning_score(
     return engine_score(engine, tuning, resamples=0).value
 
 
-def faster(made: Int8[Model], job: Job) -> Int8[Model]:
+def _faster(made: Int8[Model], job: Job) -> Int8[Model]:
     """Measure static against dynamic ranges on this machine, and take what is faster."""
     from bertslim.runtime.agreement import full_batch
     from bertslim.runtime.timing import Budget, time_rounds

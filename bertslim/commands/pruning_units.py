@@ -61,10 +61,10 @@ def _costs(job: Job, model: "SlimBertPreTrainedModel") -> "Costs":
     from bertslim.methods.prune_heads.costs import flops_costs, head_costs
 
     budget, config = job.wishes.budget, model.config
-    positions = config.max_position_embeddings - config.position_offset
-    if budget.currency != "heads" and budget.length > positions:
+    if budget.currency != "heads" and budget.length > config.positions:
         raise SettingsError(
-            f"--length {budget.length}: the model reads at most {positions} tokens", "lower it"
+            f"--length {budget.length}: the model reads at most {config.positions} tokens",
+            "lower it",
         )
     if budget.currency == "heads":
         return head_costs(config)

@@ -23,8 +23,12 @@ from bertslim.commands.options import (
     StepOptions,
     command,
 )
-from bertslim.commands.quantize_options import CalibrationOptions, Int8Options
-from bertslim.commands.quantize_recurrent import recurrent_settings, refuse_for_recurrent
+from bertslim.commands.quantize_options import (
+    CalibrationOptions,
+    Int8Options,
+    recurrent_settings,
+    refuse_for_recurrent,
+)
 from bertslim.commands.step import Step, read_source, run_step
 from bertslim.errors import SettingsError, fault_list
 from bertslim.store.checkpoint import Checkpoint, open_checkpoint
@@ -82,7 +86,7 @@ def quantize(
     _refuse_what_cannot_be(precision, target, described, int8)
     checkpoint = open_checkpoint(read_source(model))
     if checkpoint.is_recurrent:
-        refuse_for_recurrent(checkpoint.origin, int8)
+        refuse_for_recurrent(checkpoint.origin, calibration, int8)
         chosen = recurrent_settings(precision, target, int8)
     else:
         _refuse_without_text(precision, described, calibration, int8)
@@ -112,8 +116,7 @@ def _settled(int8: Int8Options, target: str, checkpoint: Checkpoint) -> Int8Opti
     """Decide what was left open."""
     if int8.attention_products is not None:
         return int8
-    architecture = (checkpoint.config.get("architectures") or [""])[0]
-    return replace(int8, attention_products=usual_attention(target, architecture))
+    return replace(int8, attention_products=usual_attention(target, checkpoint.architecture))
 
 
 def _settings(
@@ -170,6 +173,9 @@ def _refuse_what_cannot_be(
     for flag, wish in (("--max-drop", int8.max_drop is not None), ("--qat", int8.qat > 0)):
         if wish and not task:
             faults.append(f"{flag} needs labelled data: give --task")
+        if wish and precision != "int8":
+            faults.append(f"{flag} is about int8")
+    for flag, wish in (("--ranges", int8.ranges != "auto"), ("--scales", int8.scales != "floats")):
         if wish and precision != "int8":
             faults.append(f"{flag} is about int8")
     if int8.ranges != "auto" and target != "onnxruntime":

@@ -1,10 +1,13 @@
 """The options of `quantize`, by what they are about."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+
+from bertslim.commands.forms import GPU_TARGETS
+from bertslim.errors import SettingsError
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +80,33 @@ class Int8Options:
         Literal["floats", "fp32"],
         typer.Option("--scales", help="Of tensorrt: fp32 is safe from overflow, and slower."),
     ] = "floats"
+
+
+FOR_RECURRENT = ("ranges", "scales", "learning_rate", "restart")
+"""Options that mean something without calibration, or nothing by themselves."""
+
+
+def refuse_for_recurrent(origin: str, *chosen: CalibrationOptions | Int8Options) -> None:
+    """Refuse what is done to transformers alone.
+
+    Raises:
+        SettingsError: Naming all of it.
+    """
+    given = [
+        "--no-smooth" if field.name == "smooth" else f"--{field.name.replace('_', '-')}"
+        for options in chosen
+        for field in fields(options)
+        if field.name not in FOR_RECURRENT and getattr(options, field.name) != field.default
+    ]
+    if given:
+        raise SettingsError(
+            f"{origin} is a recurrent model, and {', '.join(given)} is for transformers alone",
+            "leave it out; bertslim bench --max-drop holds int8 to a bound",
+        )
+
+
+def recurrent_settings(precision: str, target: str, int8: Int8Options) -> dict[str, Any]:
+    """Keep the options that play a part: nothing is calibrated."""
+    ranges = {"ranges": int8.ranges} if target == "onnxruntime" else {}
+    scales = {"scales": int8.scales} if target in GPU_TARGETS else {}
+    return {**ranges, **scales} if precision == "int8" else {}

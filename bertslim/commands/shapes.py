@@ -56,8 +56,6 @@ def _transformer(config: "SlimBertConfig") -> dict[str, Any]:
 
 
 def _recurrent(config: "SlimLstmConfig") -> dict[str, Any]:
-    from bertslim.model.lstm.shapes import layer_inputs
-
     return {
         "family": "lstm",
         "hidden_size": config.hidden_size,
@@ -68,7 +66,7 @@ def _recurrent(config: "SlimLstmConfig") -> dict[str, Any]:
         "pooling": config.pooling,
         "pairs": config.pairs,
         "head_size": config.head_size,
-        "layers": [{"inputs": n, "hidden_size": config.hidden_size} for n in layer_inputs(config)],
+        "layers": [{"inputs": n, "hidden_size": config.hidden_size} for n in config.layer_inputs],
     }
 
 

@@ -10,9 +10,14 @@ from bertslim.model.windows import longest_whole
 class Attentions:
     """Writes attentions; what depends on the window alone is written once."""
 
-    def __init__(self, g: GraphBuilder, dialect: Blocks, config: SlimBertConfig) -> None:
+    def __init__(
+        self, g: GraphBuilder, dialect: Blocks, config: SlimBertConfig, *, first_token_only: bool
+    ) -> None:
         self.g, self.dialect = g, dialect
-        windows = {layer.window for layer in layer_widths(config)}
+        layers = layer_widths(config)
+        # one query sees through every window, and needs no mask of its own
+        whole = layers[:-1] if first_token_only else layers
+        windows = {layer.window for layer in whole if layer.heads}
         may_cut = g.form.windows == "blocks"
         cut = {window for window in windows if may_cut and window and is_cut(window, config)}
         self.masks = dialect.masks(g, windows - cut)
@@ -41,5 +46,4 @@ class Attentions:
 
 def is_cut(window: int, config: SlimBertConfig) -> bool:
     """Whether a sequence can be long enough for more than one block."""
-    positions = config.max_position_embeddings - config.position_offset
-    return longest_whole(window) < positions
+    return longest_whole(window) < config.positions

@@ -22,7 +22,7 @@ def encoder(g: GraphBuilder, config: SlimBertConfig, prefix: str, *, first_token
             hidden).
     """
     blocks, widths = DIALECTS[g.form.dialect], layer_widths(config)
-    attentions = Attentions(g, blocks, config)
+    attentions = Attentions(g, blocks, config, first_token_only=first_token_only)
     x = blocks.embeddings(g, config, f"{prefix}embeddings")
     for index, layer in enumerate(widths):
         path, memory = f"{prefix}layers.{index}", x

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from bertslim.console import note
 from bertslim.errors import CheckpointError
 from bertslim.model.kinds import SINGLE_LABEL, head_kind
 from bertslim.model.slim import SlimConfig
@@ -25,6 +26,8 @@ def label_order(
         return []
     if same and sorted(names) == sorted(labels):
         return [names.index(label) for label in labels]
+    if same:
+        note(f"{path.name}: its head knows other labels, so a new one is made")
     return None
 
 

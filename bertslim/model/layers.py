@@ -12,6 +12,9 @@ from transformers.activations import ACT2FN
 
 from .configuration import LayerWidths, SlimBertConfig
 
+LONGEST_PLAIN = 256
+"""Tokens up to which a CPU that learns in bf16 does without torch's fused attention."""
+
 
 class Dropout(nn.Dropout):
     """Dropout that costs nothing at p = 0, where torch's still draws, and less on a CPU."""
@@ -154,7 +157,7 @@ class Attention(nn.Module):
         q = self.split(self.query(x), self.heads)
         k = self.split(self.key(memory), self.kv_heads)
         v = self.split(self.value(memory), self.kv_heads)
-        if want_scores or self.heads == 0 or self.fused_is_slow(q):
+        if want_scores or self.heads == 0 or self.fused_is_slow(q, k):
             context, scores = self.plain(q, k, v, bias)
         else:
             context, scores = self.fused(q, k, v, bias), None
@@ -167,11 +170,12 @@ class Attention(nn.Module):
         """(batch, length, heads * head_dim) -> (batch, heads, length, head_dim)."""
         return x.view(*x.shape[:2], heads, self.head_dim).transpose(1, 2)
 
-    def fused_is_slow(self, q: Tensor) -> bool:
+    def fused_is_slow(self, q: Tensor, k: Tensor) -> bool:
         """Whether a CPU is faster with `plain`."""
-        # its fused kernels know no dropout: torch would draw its own; backwards in bf16, one of
-        # 32 rows x 16 tokens takes ten times as long
-        learns_in_bf16 = q.dtype == torch.bfloat16 and q.requires_grad
+        # its fused kernels know no dropout: torch would draw its own; backwards in bf16 they take
+        # nine times as long at 16 tokens, three at 128 and hardly more at 384, for less memory
+        short = k.shape[2] <= LONGEST_PLAIN
+        learns_in_bf16 = q.dtype == torch.bfloat16 and q.requires_grad and short
         return q.is_cpu and (self.probs_dropout.rate > 0 or learns_in_bf16)
 
     def fused(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:

@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from bertslim.console import note
 from bertslim.errors import CheckpointError, fault_list
 from bertslim.model import modeling, stock
 from bertslim.model.checking import check_tensors
@@ -96,8 +95,6 @@ def load_for_task(
     tensors = dict(stored.tensors)
     if order is None:
         tensors = {name: t for name, t in tensors.items() if name.startswith("bert.")}
-        if stored.head == head:
-            note(f"{stored.path.name}: its head knows other labels, so a new one is made")
     elif order:
         rows = torch.tensor(order)
         tensors |= {n: t[rows] for n, t in tensors.items() if n.startswith("classifier.")}

@@ -29,7 +29,8 @@ def run_model(
     """
     device = next(model.parameters()).device
     inputs = {name: torch.from_numpy(array).to(device) for name, array in batch.items()}
+    more = {} if gates is None else {"gates": gates}
     with torch.inference_mode():
-        outputs = model(**inputs, gates=gates)
+        outputs = model(**inputs, **more)
     found = {name: outputs[name] for name in OUTPUTS if outputs.get(name) is not None}
     return {name: values.float().cpu().numpy() for name, values in found.items()}

@@ -57,6 +57,11 @@ class Checkpoint:
         return Path.cwd() / self.origin.rpartition("/")[2]
 
     @property
+    def architecture(self) -> str:
+        """The name of the model's class; "" where none is said."""
+        return str(next(iter(self.config.get("architectures") or ()), ""))
+
+    @property
     def is_recurrent(self) -> bool:
         """Whether it holds a recurrent model, and no transformer."""
         return self.config.get("model_type") == RECURRENT

@@ -10,6 +10,7 @@ from bertslim.errors import CheckpointError, fault_list
 from bertslim.model.loading import load_for_task, load_model, model_kind, nameless
 from bertslim.model.modeling import SlimBertPreTrainedModel
 from bertslim.store.checkpoint import Checkpoint
+from bertslim.train.batching import row_lengths
 from bertslim.train.encoding import mask_tokens
 from bertslim.train.examples import Examples, load_tokenizer, model_labels, selection_score
 from bertslim.train.loop import fit
@@ -99,8 +100,7 @@ def _head_faults(model: SlimBertPreTrainedModel, learnt: Examples) -> Iterator[s
 
 
 def _reading_faults(model: SlimBertPreTrainedModel, rows: Dataset) -> Iterator[str]:
-    positions = model.config.max_position_embeddings - model.config.position_offset
-    longest = max((len(ids) for ids in rows["input_ids"]), default=0)
+    positions, longest = model.config.positions, max(row_lengths(rows), default=0)
     if longest > positions:
         yield f"it reads {positions} tokens, and there are rows of {longest}"
 

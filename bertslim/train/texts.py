@@ -24,12 +24,11 @@ def read_texts(
         DataError: If the file cannot be read, or holds no row.
     """
     config = model.config
-    positions = config.max_position_embeddings - config.position_offset
-    task = _pool(path, min(LONGEST, positions))
+    task = _pool(path, min(LONGEST, config.positions))
     data = read_unlabelled(task, [path], title="--text")
     chosen = data.shuffle(seed=sample.seed).select(range(min(sample.size, len(data))))
-    types = config.type_vocab_size > 1
-    return encode(chosen, task, tokenizer, (), positions=positions, token_types=types)
+    types = config.reads_token_types
+    return encode(chosen, task, tokenizer, (), positions=config.positions, token_types=types)
 
 
 def _pool(path: Path, max_length: int) -> Task:

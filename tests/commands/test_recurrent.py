@@ -159,3 +159,14 @@ def test_what_is_for_transformers_is_refused(
     name, *options = arguments
     assert main([name, str(text), *options, "--task", str(sentence_task)]) == code
     assert message in capsys.readouterr().err
+
+
+def test_quantize_refuses_options_that_would_play_no_part(
+    text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "few.txt").write_text("good\n")
+    options = ["--text", str(tmp_path / "few.txt"), "--calibration", "mse", "--no-smooth"]
+    int8 = ["quantize", str(text), "--precision", "int8", "--target", "openvino"]
+    assert main([*int8, *options]) == 2
+    said = "--text, --calibration, --no-smooth is for transformers alone"
+    assert said in capsys.readouterr().err

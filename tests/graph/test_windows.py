@@ -138,3 +138,19 @@ def test_both_attentions_of_a_layer_are_to_be_fused() -> None:
     layers = [f"bert.layers.{number}.attention" for number in range(len(WIDTHS))]
     local = [f"{path}/first_token" for path, w in zip(layers, WIDTHS, strict=True) if w.window]
     assert sorted(places) == sorted(layers + local)
+
+
+@pytest.mark.parametrize("form", [*BLOCKS.values(), Form(), Form("onnxruntime")])
+@pytest.mark.parametrize(
+    "head", [SlimBertForTokenClassification, SlimBertForSequenceClassification]
+)
+@pytest.mark.parametrize("windows", [(4, 4), (4, None), (None, None)])
+def test_nothing_is_written_that_nobody_reads(
+    form: Form, head: type[SlimBertPreTrainedModel], windows: tuple[int | None, ...]
+) -> None:
+    """A mask of all scores in vain would grow with the square of the length."""
+    widths = [LayerWidths(4, 4, 8, 48, window) for window in windows]
+    graph = emit(random_model(head, widths, max_position_embeddings=260), form).graph
+    read = {name for node in graph.node for name in node.input}
+    read |= {output.name for output in graph.output}
+    assert [node.name for node in graph.node if not read & set(node.output)] == []

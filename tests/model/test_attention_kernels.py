@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from bertslim.model.configuration import LayerWidths, SlimBertConfig
-from bertslim.model.layers import Attention
+from bertslim.model.layers import LONGEST_PLAIN, Attention
 
 X = torch.randn(2, 5, 16, generator=torch.Generator().manual_seed(0))
 
@@ -20,7 +20,7 @@ def attention() -> Attention:
     return made
 
 
-def is_fused(attention: Attention, monkeypatch: pytest.MonkeyPatch) -> bool:
+def is_fused(attention: Attention, monkeypatch: pytest.MonkeyPatch, x: torch.Tensor = X) -> bool:
     seen = []
     fused = nn.functional.scaled_dot_product_attention
     monkeypatch.setattr(
@@ -28,7 +28,7 @@ def is_fused(attention: Attention, monkeypatch: pytest.MonkeyPatch) -> bool:
         "scaled_dot_product_attention",
         lambda *args, **more: (seen.append(1), fused(*args, **more))[1],
     )
-    attention(X, X, None, None, False)
+    attention(x, x, None, None, False)
     return bool(seen)
 
 
@@ -39,6 +39,14 @@ def test_learning_in_fp32_is_fused(attention: Attention, monkeypatch: pytest.Mon
 def test_learning_in_bf16_is_not(attention: Attention, monkeypatch: pytest.MonkeyPatch) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         assert not is_fused(attention, monkeypatch)
+
+
+@pytest.mark.parametrize(("length", "fused"), [(LONGEST_PLAIN, False), (LONGEST_PLAIN + 1, True)])
+def test_of_long_rows_memory_counts_more(
+    attention: Attention, monkeypatch: pytest.MonkeyPatch, length: int, fused: bool
+) -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        assert is_fused(attention, monkeypatch, torch.randn(1, length, 16)) is fused
 
 
 def test_running_in_bf16_is_fused(attention: Attention, monkeypatch: pytest.MonkeyPatch) -> None:

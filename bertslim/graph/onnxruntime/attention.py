@@ -18,6 +18,8 @@ FLOAT_PRODUCTS = "ONNX Runtime's Attention computes in float"
 def masks(g: GraphBuilder, windows: Collection[int | None]) -> Masks:
     """Write what the scores need added: (batch, 1, length, length) for all queries."""
     found = standard.masks(g, windows)
+    if None not in windows:
+        return found
     return replace(found, whole={**found.whole, None: square(g, found.row)})
 
 
@@ -54,9 +56,6 @@ def attended(
 
 def square(g: GraphBuilder, mask: str) -> str:
     """Repeat a mask of one row, (batch, 1, 1, length), for every row: the operator does not."""
-    name, ones = f"{mask}/square", g.constant("ones", [1, 1])
-    if g.has(name):
-        return name
-    rows = [ones, length(g, mask), g.constant("one_column", [1])]
+    rows = [g.constant("ones", [1, 1]), length(g, mask), g.constant("one_column", [1])]
     shape = g.node("Concat", rows, f"{mask}/shape", axis=0)
-    return g.node("Expand", [mask, shape], name)
+    return g.node("Expand", [mask, shape], f"{mask}/square")

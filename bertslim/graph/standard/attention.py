@@ -18,7 +18,7 @@ MASKED = -30000.0
 def masks(g: GraphBuilder, windows: Collection[int | None]) -> Masks:
     """Write what the scores need added, (batch, 1, 1 or length, length), once for each window."""
     full = padding_mask(g)
-    whole: dict[int | None, str] = {None: full}
+    whole: dict[int | None, str] = {None: full} if None in windows else {}
     for window in sorted({w for w in windows if w is not None}):
         path = f"attention_window_{window}"
         whole[window] = g.node("Add", [full, window_mask(g, window, path)], f"{path}/add")

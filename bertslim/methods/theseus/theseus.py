@@ -126,7 +126,7 @@ def _refuse_damaged(model: SlimBertPreTrainedModel) -> None:
     if broken:
         raise CheckpointError(
             f"{len(broken)} of the tensors hold no finite numbers, {broken[0]} the first",
-            "its weights are damaged: bertslim evaluate shows how good it still is",
+            "its weights are damaged: take an earlier one",
         )
 
 

@@ -76,3 +76,8 @@ class SlimLstmConfig(PreTrainedConfig):
     def state_size(self) -> int:
         """Channels of a state: both directions."""
         return 2 * self.hidden_size
+
+    @property
+    def layer_inputs(self) -> list[int]:
+        """Channels of what each layer reads."""
+        return [self.input_size] + [self.state_size] * (self.num_hidden_layers - 1)

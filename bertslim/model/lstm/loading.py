@@ -57,7 +57,8 @@ def load_lstm_for_task(
     config, head = copy.deepcopy(stored), HEADS[kind]
     if head not in CLASSES:
         raise CheckpointError(
-            f"{checkpoint.path} is a recurrent model, and none has a head for {kind}"
+            f"{checkpoint.path} is a recurrent model, and none has a head for {kind}",
+            "take a transformer",
         )
     config.architectures = [BASE + head]
     order = label_order(checkpoint.path, stored, kind, labels)
@@ -96,7 +97,10 @@ def _with_new_head(
         new: dict[str, Tensor] = CLASSES[head](copy.deepcopy(config)).state_dict()
     prefix = "" if any(name.startswith(ENCODER_PREFIX) for name in tensors) else ENCODER_PREFIX
     stored = {prefix + name: tensor for name, tensor in tensors.items()}
-    return {n: stored[n] if n.startswith(ENCODER_PREFIX) else t for n, t in new.items()}
+    return {
+        **{name: tensor for name, tensor in new.items() if not name.startswith(ENCODER_PREFIX)},
+        **{name: tensor for name, tensor in stored.items() if name.startswith(ENCODER_PREFIX)},
+    }
 
 
 def _assembled(

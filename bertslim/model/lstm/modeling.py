@@ -60,8 +60,8 @@ class SlimLstmModel(SlimLstmPreTrainedModel):
         super().__init__(config)
         self.embeddings = Embeddings(config)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
-        inputs = [config.input_size] + [config.state_size] * (config.num_hidden_layers - 1)
-        self.layers = nn.ModuleList(BiLstm(size, config.hidden_size) for size in inputs)
+        sizes = config.layer_inputs
+        self.layers = nn.ModuleList(BiLstm(size, config.hidden_size) for size in sizes)
         self.post_init()
 
     def forward(

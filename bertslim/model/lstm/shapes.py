@@ -16,7 +16,7 @@ def parameter_counts(config: SlimLstmConfig, head: str) -> ParameterCounts:
         embedding += config.characters * width
         embedding += (config.character_kernel * width + 1) * config.character_filters
     hidden = config.hidden_size
-    layers = tuple(8 * hidden * (inputs + hidden) + 6 * hidden for inputs in layer_inputs(config))
+    layers = tuple(8 * hidden * (inputs + hidden) + 6 * hidden for inputs in config.layer_inputs)
     return ParameterCounts(embedding, layers, _head_parameters(config, head))
 
 
@@ -27,7 +27,7 @@ def flops(config: SlimLstmConfig, head: str, length: int) -> int:
     are a table once the model is trained, and not counted.
     """
     hidden, texts = config.hidden_size, 2 if config.pairs and head == SEQUENCES else 1
-    steps = sum(8 * hidden * (inputs + hidden) for inputs in layer_inputs(config))
+    steps = sum(8 * hidden * (inputs + hidden) for inputs in config.layer_inputs)
     products = texts * length * steps
     if head == SEQUENCES:
         pooled = _attention_products(config, length) if config.pooling == "attention" else 0
@@ -35,11 +35,6 @@ def flops(config: SlimLstmConfig, head: str, length: int) -> int:
     elif head != ENCODER:
         products += length * _classifier_products(config, head)
     return 2 * products
-
-
-def layer_inputs(config: SlimLstmConfig) -> list[int]:
-    """Channels of what each layer reads."""
-    return [config.input_size] + [config.state_size] * (config.num_hidden_layers - 1)
 
 
 def _head_parameters(config: SlimLstmConfig, head: str) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoModelForSequenceClassification
 from transformers import AutoModelForTokenClassification as AutoTagger
 
@@ -14,7 +15,7 @@ from bertslim.errors import CheckpointError
 from bertslim.model.kinds import head_kind
 from bertslim.model.loading import load_model
 from bertslim.model.lstm.configuration import SlimLstmConfig
-from bertslim.model.opening import open_model
+from bertslim.model.opening import open_for_task, open_model
 from bertslim.model.shapes import flops, parameter_counts
 from bertslim.store.checkpoint import RECURRENT, open_checkpoint
 from tests.model.lstm.models import CLASSES, LETTERS, save_tiny_lstm, tiny_lstm
@@ -118,3 +119,24 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     (directory / "config.json").write_text(json.dumps({**config, "pooling": "mean"}))
     with pytest.raises(CheckpointError, match="pooling is ends, attention or max, not 'mean'"):
         open_model(open_checkpoint(directory))
+
+
+def test_a_new_head_needs_a_whole_encoder(tmp_path: Path) -> None:
+    directory = save_tiny_lstm(tmp_path / "lstm", "text-classification")
+    file = directory / "model.safetensors"
+    tensors = load_file(file)
+    lost = next(name for name in tensors if name.startswith("lstm."))
+    tensors["lstm.more"] = tensors.pop(lost)
+    save_file(tensors, file, {"format": "pt"})
+    with pytest.raises(CheckpointError) as caught:
+        open_for_task(open_checkpoint(directory), "text-classification", ("a", "b", "c"))
+    assert f"missing tensor {lost}" in str(caught.value)
+    assert "unexpected tensor lstm.more" in str(caught.value)
+
+
+def test_a_head_that_is_replaced_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = save_tiny_lstm(tmp_path / "lstm", "text-classification")
+    open_for_task(open_checkpoint(directory), "text-classification", ("a", "b", "c"))
+    assert "lstm: its head knows other labels" in capsys.readouterr().err

@@ -28,9 +28,10 @@ class Window:
 
     def faults(self, config: "SlimBertConfig") -> list[str]:
         """Refuse a window that hides nothing."""
-        positions = config.max_position_embeddings - config.position_offset
-        if self.window // 2 >= positions - 1:
-            return [f"window={self.window} hides nothing in a model of {positions} positions"]
+        if self.window // 2 >= config.positions - 1:
+            return [
+                f"window={self.window} hides nothing in a model of {config.positions} positions"
+            ]
         return []
 
     def made(self, successor: Successor, _learnt: "Examples") -> Successor:
