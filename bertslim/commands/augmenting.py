@@ -17,6 +17,7 @@ from bertslim.store.growing import GrowingList
 if TYPE_CHECKING:
     from datasets import Dataset
 
+    from bertslim.methods.augment.augment import Rules
     from bertslim.methods.augment.rule import Source, Vectors
     from bertslim.train.tables import Row
 
@@ -26,16 +27,18 @@ MOST_VECTORS = 100_000
 
 def run(job: Job, directory: Path, resume: Path) -> dict[str, Any]:
     """Augment and write; return the step's report."""
+    from bertslim.methods.augment.augment import make_rules
     from bertslim.train.tables import write_table
 
     if rank() > 0:
         return {}
     rows = _rows(job)
+    # whatever is missing is missed here, where no row that is done can be lost
+    rules = make_rules(job.augment, _source(job, rows))
     with _opened(resume) as done:
         if done:
             note(f"going on after {len(done)} of {len(rows)} rows")
-        if len(done) < len(rows):
-            _augment_rest(job, rows, done)
+        _augment_rest(job, rows, rules, done)
         types = _types(job, rows)
         table = directory / f"{TABLE}.{job.form}"
         write_table(table, _written(job, rows, done), types, job.task.layout.encoding)
@@ -64,10 +67,9 @@ def _rows(job: Job) -> "Dataset":
     return data if job.all_rows else hold_out(data, job.seed)[0]
 
 
-def _augment_rest(job: Job, rows: "Dataset", done: GrowingList) -> None:
-    from bertslim.methods.augment.augment import augment, make_rules
+def _augment_rest(job: Job, rows: "Dataset", rules: "Rules", done: GrowingList) -> None:
+    from bertslim.methods.augment.augment import augment
 
-    rules = make_rules(job.augment, _source(job, rows))
     rest = rows.select(range(len(done), len(rows)))
     for row in track(rest, f"augmenting {job.task.name}", len(rest)):
         texts = tuple(row[role] for role in _text_roles(rows))

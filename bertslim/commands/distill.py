@@ -9,6 +9,7 @@ import typer
 from bertslim.commands.distill_options import (
     StudentOptions,
     TeachingOptions,
+    refuse_unguessed_words,
     refuse_what_cannot_be,
     vectors_file,
 )
@@ -110,6 +111,7 @@ def distill(
         building.student,
         building.embeddings,
     )
+    refuse_unguessed_words(teaching, wishes)
     checkpoint = open_checkpoint(read_source(model))
     anew = isinstance(wishes.student, RecurrentShape)
     pace = RECURRENT if anew or checkpoint.is_recurrent else TRANSFORMER

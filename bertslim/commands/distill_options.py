@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,6 +13,9 @@ from bertslim.commands.step import processes
 from bertslim.commands.tables import table_in
 from bertslim.errors import SettingsError, fault_list
 from bertslim.train.task import Task
+
+if TYPE_CHECKING:
+    from bertslim.methods.distill.settings import Distill
 
 
 def _absolute(embeddings: str | None) -> str | None:
@@ -145,6 +148,21 @@ def refuse_what_cannot_be(task: Task, teaching: TeachingOptions, building: Stude
         faults.append("--thaw is for one process: those of torchrun settle first what learns")
     if faults:
         raise SettingsError(fault_list("these options do not go together", faults))
+
+
+def refuse_unguessed_words(teaching: TeachingOptions, wishes: "Distill") -> None:
+    """Refuse to compare guesses at all words where no word is guessed.
+
+    Raises:
+        SettingsError: If that is asked for.
+    """
+    from bertslim.methods.distill.plan import learns_answers
+
+    if teaching.words == "all" and not learns_answers(wishes):
+        raise SettingsError(
+            f"--words all: with --objective {teaching.objective} no word is guessed",
+            "leave it out, or give --alpha",
+        )
 
 
 def vectors_file(embeddings: str | None) -> Path | None:

@@ -169,7 +169,8 @@ def _reads_alike(
     job: "Job", checkpoint: "Checkpoint", learnt: "Examples", model: "SlimModel"
 ) -> bool:
     """Whether two models certainly read the same: their tokenizers are equal, file by file."""
-    if job.has_own_words:
+    longest = model.config.positions
+    if job.has_own_words or (longest is not None and job.task.max_length > longest):
         return False
     types = {"token_type_ids" in learnt.encoded.column_names, model.config.reads_token_types}
     files = {other.tokenizer_digest() for other in (job.source, checkpoint)}

@@ -49,7 +49,7 @@ def run(job: Job, directory: Path, resume: Path) -> dict[str, Any]:
         job.training,
         material.learnt,
         material.held_out,
-        basis=shrunk.basis if job.cut_from_teacher else None,
+        basis=shrunk.basis if shrunk.basis is not None and job.cut_from_teacher else None,
         everywhere=job.words == "all",
         thaw=job.thaw,
         resume=ResumeFolder(resume, SECONDS_BETWEEN_SAVES),

@@ -17,7 +17,7 @@ class GrowingList:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
-        self._count = _cut_to_whole_lines(path)
+        self._count = cut_to_whole_lines(path)
         self._file = path.open("ab")
         self._synced = time.monotonic()
 
@@ -44,7 +44,7 @@ class GrowingList:
         self._file.close()
 
 
-def _cut_to_whole_lines(path: Path) -> int:
+def cut_to_whole_lines(path: Path) -> int:
     """Cut off what follows the last whole entry; return how many there are."""
     path.touch()
     count, size = 0, 0

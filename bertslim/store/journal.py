@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from bertslim.console import note
 from bertslim.errors import BertslimError
+from bertslim.store.growing import cut_to_whole_lines
 
 JOURNAL = "journal.jsonl"
 
@@ -59,13 +60,9 @@ class Journal(MutableMapping[str, Any]):
         return len(self._entries)
 
     def _whole_lines(self) -> Iterator[tuple[str, Any]]:
-        """Read the entries, and cut off what follows the last end of a line."""
-        if not self._path.exists():
-            return
-        written = self._path.read_bytes()
-        whole = written[: written.rfind(b"\n") + 1]
-        os.truncate(self._path, len(whole))
-        for line in whole.splitlines():
+        """Read the entries, and cut off what follows the last whole one."""
+        cut_to_whole_lines(self._path)
+        for line in self._path.read_text(encoding="utf-8").splitlines():
             name, value = json.loads(line)
             yield name, value
 

@@ -171,6 +171,20 @@ def test_it_goes_on_where_it_was(
 
 
 @pytest.mark.usefixtures("place")
+def test_a_device_that_is_missed_costs_no_row(monkeypatch: Patch, capfd: Printed) -> None:
+    more = ("--model", "mlm", "--copies", "2", "-o", "out")
+    with monkeypatch.context() as patch:
+        killed_at(patch, 30, KeyboardInterrupt)
+        assert augment(*more, method="tinybert") == 130
+    with monkeypatch.context() as patch:
+        patch.setattr("torch.cuda.is_available", lambda: False)
+        assert augment(*more, "--device", "cuda", method="tinybert") == 6
+    capfd.readouterr()
+    assert augment(*more, method="tinybert") == 0
+    assert "going on after 30 of 72 rows" in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("place")
 def test_restart_forgets(monkeypatch: Patch, capfd: Printed) -> None:
     with monkeypatch.context() as patch:
         killed_at(patch, 5, KeyboardInterrupt)

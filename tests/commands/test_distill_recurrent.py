@@ -142,6 +142,11 @@ def test_vectors_from_a_file(place: Path) -> None:
         (f"bilstm,{SMALL}", ["--objective", "pkd"], ["patient compare layers of transformers"]),
         (
             f"bilstm,{SMALL}",
+            ["--weight", "representation=1", "--match", "last"],
+            ["representation learns from one layer: --match N"],
+        ),
+        (
+            f"bilstm,{SMALL}",
             ["--unlabelled", "blank.csv", "--alpha", "1"],
             ["every text in blank.csv is blank"],
         ),

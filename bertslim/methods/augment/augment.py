@@ -56,7 +56,8 @@ def augment(row: Texts, number: int, rules: Rules, settings: Augment, seed: int)
         seed: Of all rows.
     """
     sentences = tuple(map(split, row))
-    drawers = tuple(_drawers(sentence, rules) for sentence in sentences)
+    turned = {at for copy in range(settings.copies) for at in settings.turn(copy, len(row))}
+    drawers = {at: _drawers(sentences[at], rules) for at in turned}
     found: dict[Texts, set[str]] = {}
     for copy in range(settings.copies):
         random = np.random.default_rng([seed, number, copy])

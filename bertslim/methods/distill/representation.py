@@ -22,7 +22,7 @@ def recurrent_plan_faults(
             "take --objective logits"
         )
     if "representation" in weights:
-        faults += _representation_faults(middle_layer(match, teacher), student, teacher)
+        faults += _representation_faults(match, student, teacher)
     return faults
 
 
@@ -45,10 +45,12 @@ def representation_size(student: SlimConfig) -> int:
     return student.hidden_size
 
 
-def _representation_faults(layer: int, student: SlimConfig, teacher: SlimConfig) -> list[str]:
+def _representation_faults(match: Match, student: SlimConfig, teacher: SlimConfig) -> list[str]:
     if isinstance(teacher, SlimLstmConfig) or isinstance(student, SlimBertConfig):
         return ["representation is learnt by a recurrent student from a transformer"]
-    faults = []
+    faults, layer = [], middle_layer(match, teacher)
+    if match == "last" or (isinstance(match, tuple) and len(match) > 1):
+        faults.append("representation learns from one layer: --match N, or leave it out")
     if head_of_model(student) != SEQUENCES:
         faults.append("representation is what a text comes to, and this student has no texts")
     if not 1 <= layer <= teacher.num_hidden_layers:

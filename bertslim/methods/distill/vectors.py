@@ -13,7 +13,7 @@ WORD_SIZE = 0.1
 """Root mean square of the values of a word's vector, where the teacher's are taken."""
 
 
-def principal_table(table: Tensor, width: int, size: float) -> Tensor:
+def principal_table(table: Tensor, width: int, size: float = WORD_SIZE) -> Tensor:
     """Return the vectors of words in fewer channels, as near as a projection can be.
 
     Mukherjee and Awadallah 2020, section 4, start from the singular vectors of the teacher's table:
@@ -62,3 +62,8 @@ def plain(word: str) -> str:
     """Return a word of a vocabulary without the marks of pieces."""
     mark = next((m for m in PIECE_MARKS if word.startswith(m) and word != m), "")
     return word.removeprefix(mark)
+
+
+def in_text(word: str) -> str:
+    """Return a word of a vocabulary as texts have it: without marks, behind a space."""
+    return f" {plain(word)}"

@@ -18,7 +18,13 @@ from bertslim.methods.distill.recurrent import (
 )
 from bertslim.methods.distill.settings import distill_settings
 from bertslim.methods.distill.terms import Representation
-from bertslim.methods.distill.vectors import piece_means, plain, principal_table, table_of
+from bertslim.methods.distill.vectors import (
+    in_text,
+    piece_means,
+    plain,
+    principal_table,
+    table_of,
+)
 from bertslim.model.configuration import SlimBertConfig
 from bertslim.model.lstm.configuration import SlimLstmConfig
 from bertslim.model.shapes import parameter_counts
@@ -179,3 +185,7 @@ def test_widths_that_cannot_be() -> None:
     with pytest.raises(SettingsError, match="--embeddings have 50 channels"):
         check_width(shape("bilstm,embedding=300"), 50)
     check_width(shape("bilstm"), 50)
+
+
+def test_another_tokenizer_gets_words_as_texts_have_them() -> None:
+    assert [*map(in_text, ["##ing", "Ġthe", "▁film", "##"])] == [" ing", " the", " film", " ##"]

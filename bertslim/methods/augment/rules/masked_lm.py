@@ -34,6 +34,8 @@ class MaskedLm:
     tokenizer: PreTrainedTokenizerBase
     words: Mapping[int, str]
     """Whole words by id: pieces of words and marks are no candidates."""
+    numbers: Tensor
+    """The ids of these, (words,), where the model is."""
     neighbours: Neighbours
     count: int
     max_length: int
@@ -59,7 +61,8 @@ class MaskedLm:
             else by_vectors(source.vectors, source.candidates)
         )
         count = min(source.candidates, len(words))
-        return cls(model, tokenizer, words, neighbours, count, source.max_length)
+        numbers = torch.tensor(list(words), device=table.device)
+        return cls(model, tokenizer, words, numbers, neighbours, count, source.max_length)
 
     def drawer(self, sentence: Sentence) -> Draw:
         """Draw up the candidates of every word."""
@@ -99,11 +102,10 @@ class MaskedLm:
     def _guessed(self, ids: Sequence[int], places: Sequence[int]) -> Iterator[tuple[str, ...]]:
         """Yield for each masked token the K most probable words."""
         rows = max(1, MOST_TOKENS // len(ids))
-        numbers = torch.tensor(list(self.words))
         for begin in range(0, len(places), rows):
             logits = self._logits(ids, places[begin : begin + rows])  # (rows, vocabulary)
-            best = logits[:, numbers.to(logits.device)].topk(self.count).indices.cpu()
-            for row in numbers[best].tolist():  # (rows, K)
+            best = logits[:, self.numbers].topk(self.count).indices
+            for row in self.numbers[best].tolist():  # (rows, K)
                 yield tuple(self.words[number] for number in row)
 
     def _logits(self, ids: Sequence[int], places: Sequence[int]) -> Tensor:
