@@ -13,9 +13,6 @@ stopped.
 """
 
 import argparse
-import contextlib
-import io
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,8 +21,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-
-from bertslim.cli import main as bertslim
+from steps import report_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +121,7 @@ def augmented(options: argparse.Namespace, place: Path, seed: int) -> float:
     words = ["augment", "--task", str(options.task), "--copies", str(options.copies)]
     words += ["--method", "tang" if options.model is None else "tinybert"]
     words += [] if options.model is None else ["--model", str(options.model)]
-    report = done([*words, "--seed", str(seed), "--output", str(place)], place)
+    report = report_of([*words, "--seed", str(seed)], place)
     return 1 + float(report["copies"]) / float(report["rows"])
 
 
@@ -133,19 +129,8 @@ def distilled(
     options: argparse.Namespace, student: Path, place: Path, seed: int, more: Sequence[str]
 ) -> dict[str, Any]:
     words = ["distill", str(student), "--teacher", str(options.teacher), "--seed", str(seed)]
-    words += ["--task", str(options.task), "--output", str(place)]
-    return done([*words, *more], place)
-
-
-def done(words: Sequence[str], place: Path) -> dict[str, Any]:
-    """Let a command do it, or find it done; return its report."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        code = bertslim(words)
-    if code:
-        raise SystemExit(code)
-    record = json.loads((place / "provenance.json").read_text(encoding="utf-8"))
-    found: dict[str, Any] = record["report"]
-    return found
+    words += ["--task", str(options.task)]
+    return report_of([*words, *more], place)
 
 
 def cells(

@@ -8,17 +8,13 @@ validation data. Every run is a directory in OUTPUT, so that the script goes on 
 """
 
 import argparse
-import contextlib
-import io
-import json
 import statistics
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-
-from bertslim.cli import main as bertslim
+from steps import report_of
 
 WAYS = {
     "labels alone": ["--alpha", "0"],
@@ -72,17 +68,11 @@ def report(options: argparse.Namespace, way: str, seed: int) -> dict[str, Any]:
     output = options.output / name
     teacher = str(options.teacher)
     words = ["distill", teacher, "--teacher", teacher, "--task", str(options.task)]
-    words += ["--student", options.student, "--seed", str(seed), "--output", str(output)]
+    words += ["--student", options.student, "--seed", str(seed)]
     words += ["--cache", str(options.output / "answers"), "--epochs", str(options.epochs)]
     words += ["--learning-rate", str(options.learning_rate)]
     words += ["--batch-size", str(options.batch_size), *WAYS[way]]
-    with contextlib.redirect_stdout(io.StringIO()):
-        code = bertslim(words)
-    if code:
-        raise SystemExit(code)
-    record = json.loads((output / "provenance.json").read_text(encoding="utf-8"))
-    found: dict[str, Any] = record["report"]
-    return found
+    return report_of(words, output)
 
 
 def cells(reports: list[dict[str, Any]]) -> list[str]:

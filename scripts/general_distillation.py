@@ -9,17 +9,12 @@ seed. Every run is a directory in OUTPUT, so that the script goes on where it st
 """
 
 import argparse
-import contextlib
-import io
-import json
 import statistics
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-
-from bertslim.cli import main as bertslim
+from steps import report_of
 
 WAYS = ("copied", "tinybert", "distilbert")
 ROOT = Path(__file__).parent.parent
@@ -73,7 +68,7 @@ def general(options: argparse.Namespace, text: Path, way: str) -> tuple[list[str
     more = ["--teacher", str(teacher), "--task", str(text), "--student", options.student]
     more += ["--objective", way, "--epochs", str(options.general_epochs)]
     more += ["--learning-rate", str(options.general_learning_rate)]
-    done = report("distill", str(teacher), output, [*more, *batches(options)])
+    done = report_of(["distill", str(teacher), *more, *batches(options)], output)
     return [str(output)], int(done["training"]["tokens"])
 
 
@@ -81,7 +76,7 @@ def words(options: argparse.Namespace, text: Path) -> Path:
     """Make a masked language model of the backbone."""
     output: Path = options.output / f"{text.stem}-words"
     more = ["--task", str(text), "--epochs", str(options.words_epochs)]
-    report("finetune", str(options.backbone), output, [*more, *batches(options)])
+    report_of(["finetune", str(options.backbone), *more, *batches(options)], output)
     return output
 
 
@@ -94,24 +89,13 @@ def learnt(options: argparse.Namespace, start: list[str], task: str, teacher: st
         more = ["--teacher", teacher, "--task", task, *shape, "--seed", str(seed)]
         more += ["--alpha", str(options.alpha), "--epochs", str(options.epochs)]
         more += ["--learning-rate", str(options.learning_rate), *batches(options)]
-        done = report("distill", source, output, more)
+        done = report_of(["distill", source, *more], output)
         values.append(done["after"]["score"]["value"])
     return f"{statistics.mean(values):.4f} ({min(values):.4f}-{max(values):.4f})"
 
 
 def batches(options: argparse.Namespace) -> list[str]:
     return ["--batch-size", str(options.batch_size)]
-
-
-def report(command: str, source: str, output: Path, more: list[str]) -> dict[str, Any]:
-    """Run a command, unless it is done, and return its report."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        code = bertslim([command, source, "--output", str(output), *more])
-    if code:
-        raise SystemExit(code)
-    record = json.loads((output / "provenance.json").read_text(encoding="utf-8"))
-    found: dict[str, Any] = record["report"]
-    return found
 
 
 if __name__ == "__main__":

@@ -10,8 +10,6 @@ goes on where it stopped; further options of `distill` can follow `--`.
 """
 
 import argparse
-import contextlib
-import io
 import json
 import statistics
 from pathlib import Path
@@ -19,8 +17,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-
-from bertslim.cli import main as bertslim
+from steps import printed, report_of
 
 LABELS = "labels alone"
 WAYS = {
@@ -67,28 +64,16 @@ def report(options: argparse.Namespace, way: str, seed: int) -> dict[str, Any]:
     """Train a student, unless it is there, and return its report."""
     output, teacher = student_path(options, way, seed), str(options.teacher)
     words = ["distill", teacher, "--teacher", teacher, "--task", str(options.task)]
-    words += ["--student", options.student, "--seed", str(seed), "--output", str(output)]
+    words += ["--student", options.student, "--seed", str(seed)]
     words += ["--cache", str(options.output / "answers"), *WAYS[way], *options.more]
     if options.unlabelled and way != LABELS:
         words += ["--unlabelled", str(options.unlabelled)]
-    run(words)
-    record = json.loads((output / "provenance.json").read_text(encoding="utf-8"))
-    found: dict[str, Any] = record["report"]
-    return found
+    return report_of(words, output)
 
 
 def student_path(options: argparse.Namespace, way: str, seed: int) -> Path:
     path: Path = options.output / "-".join([*way.split(), str(seed)])
     return path
-
-
-def run(words: list[str]) -> str:
-    """Run a command and return what it printed."""
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
-        code = bertslim(words)
-    if code:
-        raise SystemExit(code)
-    return printed.getvalue()
 
 
 def cells(reports: list[dict[str, Any]]) -> list[str]:
@@ -104,7 +89,7 @@ def speed_ratios(options: argparse.Namespace) -> dict[int, float]:
     student = student_path(options, "logits", options.seeds[0])
     words = ["bench", str(options.teacher), str(student), "--task", str(options.task)]
     words += ["--runtime", "torch", "--batch", "1,32", "--length", "task", "--no-memory", "--json"]
-    rows = json.loads(run(words))["rows"]
+    rows = json.loads(printed(words))["rows"]
     # ratios are to the first candidate, the teacher; the last row of a size is the student's
     return {row["shape"]["batch_size"]: row["latency"]["speedup"] for row in rows}
 

@@ -17,8 +17,6 @@ prints tables for a page.
 """
 
 import argparse
-import contextlib
-import io
 import json
 import statistics
 import subprocess
@@ -28,7 +26,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from bertslim.cli import main as bertslim
+from steps import report_of
 
 ONE_STEP = ("--schedule", "constant", "--rate", "1")
 WAYS: Mapping[str, Sequence[str]] = {
@@ -91,13 +89,8 @@ def run(
 ) -> Report:
     """Let the command do it, or find it done; return its report."""
     output = place(options, successor, way, seed)
-    given = ["--task", options.task, "--successor", successor, "--seed", seed, "-o", output]
-    with contextlib.redirect_stdout(io.StringIO()):
-        code = bertslim(["theseus", str(options.model), *map(str, given), *WAYS[way], *more])
-    if code:
-        sys.exit(code)
-    report: Report = json.loads((output / "provenance.json").read_text())["report"]
-    return report
+    given = ["--task", options.task, "--successor", successor, "--seed", seed]
+    return report_of(["theseus", str(options.model), *map(str, given), *WAYS[way], *more], output)
 
 
 def scores(reports: Mapping[tuple[str, str], Sequence[Report]]) -> Iterator[str]:

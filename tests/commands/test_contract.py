@@ -16,15 +16,6 @@ Printed = pytest.CaptureFixture[str]
 EVALUATE = ["evaluate", "tiny", "--task", "data/task.toml"]
 
 
-@pytest.fixture
-def place(tmp_path: Path, tiny: Path, sentence_task: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with a model and a task."""
-    shutil.copytree(tiny, tmp_path / "tiny")
-    shutil.copytree(sentence_task.parent, tmp_path / "data")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def prune(*more: str, remove: str = "0.25") -> int:
     return main(["prune-heads", "tiny", "--task", "data/task.toml", "--remove", remove, *more])
 

@@ -10,22 +10,10 @@ from transformers import BertForSequenceClassification
 
 from bertslim.cli import main
 from bertslim.runtime.tensorrt.flavours import load_flavour
+from tests.commands.deployments import FILES, counts, deployed
 from tests.commands.shell import bash
 from tests.runtime.tensorrt.worlds import builds
 from tests.tiny import record_of, save_tiny_bert, tiny_tokenizer
-
-FILES = {
-    "config.json",
-    "configuration.py",
-    "layers.py",
-    "modeling.py",
-    "deploy.json",
-    "model.onnx",
-    "model.safetensors",
-    "provenance.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-}
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +21,6 @@ def named(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint whose labels are those of the sentence task."""
     labels = {0: "0", 1: "1"}
     return save_tiny_bert(tmp_path_factory.mktemp("named") / "model", id2label=labels)
-
-
-def deployed(directory: Path) -> dict[str, object]:
-    return json.loads((directory / "deploy.json").read_text())
-
-
-def counts(directory: Path) -> dict[str, tuple[int, int]]:
-    fusions = deployed(directory)["fusions"]
-    return {c["kind"]: (c["happened"], c["expected"]) for c in fusions}
 
 
 @pytest.mark.parametrize("target", ["onnxruntime", "openvino"])

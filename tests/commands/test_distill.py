@@ -1,7 +1,6 @@
 """`bertslim distill` from the command line: what it makes, records and refuses."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -13,15 +12,6 @@ from tests.train.tasks import conll_task, lines_task, squad_task, write_task
 
 Printed = pytest.CaptureFixture[str]
 TAGS = {0: "B-LOC", 1: "B-PER", 2: "I-PER", 3: "O"}
-
-
-@pytest.fixture
-def place(tmp_path: Path, tiny: Path, sentence_task: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with a teacher and a task."""
-    shutil.copytree(tiny, tmp_path / "tiny")
-    shutil.copytree(sentence_task.parent, tmp_path / "data")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def distill(source: str, *more: str, task: str = "data/task.toml", teacher: str = "tiny") -> int:

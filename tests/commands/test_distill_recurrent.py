@@ -1,7 +1,6 @@
 """Recurrent students from the command line, for every kind of task that they are for."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -16,15 +15,6 @@ from tests.train.tasks import conll_task
 Printed = pytest.CaptureFixture[str]
 SMALL = "hidden=6,embedding=8"
 SENTENCES = "anna\tB-PER\nwas\tO\nparis\tB-LOC\n\nbob\tB-PER\nfilms\tI-PER\n\n"
-
-
-@pytest.fixture
-def place(tmp_path: Path, tiny: Path, sentence_task: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with a teacher and a task."""
-    shutil.copytree(tiny, tmp_path / "tiny")
-    shutil.copytree(sentence_task.parent, tmp_path / "data")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def distill(student: str, *more: str, task: str = "data/task.toml", teacher: str = "tiny") -> int:

@@ -1,7 +1,6 @@
 """What `prune-heads` writes: smaller models of every kind, curves and pictures; what it refuses."""
 
 import json
-import shutil
 import signal
 import time
 from pathlib import Path
@@ -25,15 +24,6 @@ from tests.train.tasks import conll_task, lines_task, squad_task, write_task
 Printed = pytest.CaptureFixture[str]
 PICTURES = {"importance.svg"}
 CURVES = {"curve.json", "curve.svg"}
-
-
-@pytest.fixture
-def place(tmp_path: Path, tiny: Path, sentence_task: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with a model and a task."""
-    shutil.copytree(tiny, tmp_path / "tiny")
-    shutil.copytree(sentence_task.parent, tmp_path / "data")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def prune(*more: str, model: str = "tiny", task: str = "data/task.toml") -> int:

@@ -1,6 +1,5 @@
 """`prune-heads` under a budget: what it writes, what it says, what it refuses."""
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,15 +16,6 @@ from tests.commands.test_prune_heads import KINDS, Printed, prune
 from tests.tiny import record_of, save_tiny_bert
 
 FLOPS = ("--units", "heads,ffn", "--length", "16")
-
-
-@pytest.fixture
-def place(tmp_path: Path, tiny: Path, sentence_task: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with a model and a task."""
-    shutil.copytree(tiny, tmp_path / "tiny")
-    shutil.copytree(sentence_task.parent, tmp_path / "data")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.fixture

@@ -7,22 +7,10 @@ import onnx
 import pytest
 
 from bertslim.cli import main
+from tests.commands.deployments import FILES, counts, deployed
 from tests.model.lstm.models import LETTERS, save_tiny_lstm
 from tests.runtime.tensorrt.worlds import builds
 from tests.tiny import record_of, save_tiny_bert
-
-FILES = {
-    "config.json",
-    "configuration.py",
-    "layers.py",
-    "modeling.py",
-    "deploy.json",
-    "model.onnx",
-    "model.safetensors",
-    "provenance.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-}
 
 
 @pytest.fixture(scope="module")
@@ -37,15 +25,6 @@ def tags(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tagger that spells words."""
     directory = tmp_path_factory.mktemp("tags") / "model"
     return save_tiny_lstm(directory, "token-classification", characters=LETTERS)
-
-
-def deployed(directory: Path) -> dict[str, object]:
-    return json.loads((directory / "deploy.json").read_text())
-
-
-def counts(directory: Path) -> dict[str, tuple[int, int]]:
-    fusions = deployed(directory)["fusions"]
-    return {c["kind"]: (c["happened"], c["expected"]) for c in fusions}
 
 
 def operators(directory: Path) -> set[str]:
