@@ -47,10 +47,9 @@ Report = Mapping[str, Any]
 def main() -> None:
     options, more = parse_options()
     wanted = list(product(options.successors, options.ways))
-    reports = {
-        (successor, way): [run(options, successor, way, seed, more) for seed in options.seeds]
-        for successor, way in wanted
-    }
+    # seed by seed: what an interrupted script leaves can be compared
+    rounds = [{sort: run(options, *sort, seed, more) for sort in wanted} for seed in options.seeds]
+    reports = {sort: [done[sort] for done in rounds] for sort in wanted}
     seeds = " ".join(map(str, options.seeds))
     print(f"\n{options.model.name} on {options.task.stem}, seeds {seeds} {' '.join(more)}\n")
     print("\n".join(scores(reports)))
