@@ -11,10 +11,10 @@ from bertslim.model.loading import load_for_task, load_model, model_kind, namele
 from bertslim.model.modeling import SlimBertPreTrainedModel
 from bertslim.store.checkpoint import Checkpoint
 from bertslim.train.batching import row_lengths
-from bertslim.train.encoding import mask_tokens
+from bertslim.train.encoding import ask_words
 from bertslim.train.examples import Examples, load_tokenizer, model_labels, selection_score
 from bertslim.train.loop import fit
-from bertslim.train.objectives import labels_objective, teacher_objective
+from bertslim.train.objectives import teacher_objective
 from bertslim.train.resume import ResumeFolder
 from bertslim.train.settings import TrainReport, TrainSettings
 from bertslim.train.teacher import LiveTeacher
@@ -34,9 +34,6 @@ def recover(
 ) -> tuple[SlimBertPreTrainedModel, TrainReport]:
     """Train a model, in place, on a teacher's logits and on the labels.
 
-    Words to guess are learnt from labels alone: a masked language model gives no logits while it
-    learns.
-
     Args:
         student: What is trained.
         teacher: It reads the same rows and has the same labels in the same order, such as the model
@@ -53,11 +50,11 @@ def recover(
     return fit(
         student,
         learnt.encoded,
-        labels_objective if masking else teacher_objective(TEMPERATURE, ALPHA),
+        teacher_objective(TEMPERATURE, ALPHA),
         settings,
-        teacher=None if masking else LiveTeacher(teacher),
+        teacher=LiveTeacher(teacher),
         evaluate=lambda trained: selection_score(trained, held_out),
-        prepare=partial(mask_tokens, masking=masking) if masking else None,
+        prepare=partial(ask_words, masking=masking, everywhere=False) if masking else None,
         resume=resume,
     )
 

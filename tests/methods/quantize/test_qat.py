@@ -80,7 +80,7 @@ def test_epochs_are_compared_in_int8(
     assert set(ranges.inputs) < seen[0]
 
 
-def test_masked_words_are_learnt_from_labels(tmp_path: Path) -> None:
+def test_masked_words_are_learnt_from_the_float_model_too(tmp_path: Path) -> None:
     task = lines_task(tmp_path, "a the film was good\nit is very bad\nthe end is near\n" * 4)
     model = load_model(open_checkpoint(save_tiny_bert(tmp_path / "m", "masked-lm")))
     examples = read_examples(task, "train", model, tiny_tokenizer())
@@ -88,7 +88,7 @@ def test_masked_words_are_learnt_from_labels(tmp_path: Path) -> None:
     trained, report = finetune_quantized(
         model, ranges, "symmetric", examples, examples, settings(epochs=1)
     )
-    assert "soft" not in report.losses[0]
+    assert report.losses[0]["soft"] > 0
     assert not torch.equal(
         trained.encoder.layers[0].ffn.output.weight, model.encoder.layers[0].ffn.output.weight
     )
