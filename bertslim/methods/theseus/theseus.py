@@ -17,7 +17,7 @@ from bertslim.methods.theseus.schedule import Schedule
 from bertslim.methods.theseus.settings import Theseus
 from bertslim.methods.theseus.successors.successor import Successor
 from bertslim.model.modeling import SlimBertPreTrainedModel
-from bertslim.train.encoding import mask_tokens
+from bertslim.train.encoding import ask_words
 from bertslim.train.examples import Examples, selection_score
 from bertslim.train.loop import fit
 from bertslim.train.objectives import labels_objective, teacher_objective
@@ -73,7 +73,7 @@ def theseus(
     """
     per_epoch = math.ceil(len(learnt.encoded) / train.batch_size)
     schedule = settings.schedule_over(per_epoch * (train.epochs - settings.finetune_epochs))
-    _check(model, settings, schedule, learnt)
+    _check(model, settings, schedule)
     _refuse_damaged(model)
     successor = successor_of(model, settings, learnt)
     mixture = Mixture(model, successor)
@@ -86,7 +86,7 @@ def theseus(
         train,
         teacher=LiveTeacher(model) if alpha else None,
         evaluate=lambda trained: selection_score(trained.successor, held_out),
-        prepare=partial(mask_tokens, masking=masking) if masking else None,
+        prepare=partial(ask_words, masking=masking, everywhere=False) if masking else None,
         before_step=_curriculum(mixture, schedule, late, train.seed),
         resume=resume,
     )
@@ -103,9 +103,7 @@ def successor_of(model: SlimBertPreTrainedModel, settings: Theseus, learnt: Exam
     return successor
 
 
-def _check(
-    model: SlimBertPreTrainedModel, settings: Theseus, schedule: Schedule, learnt: Examples
-) -> None:
+def _check(model: SlimBertPreTrainedModel, settings: Theseus, schedule: Schedule) -> None:
     faults = [
         f"--successor: {fault}" for kind in settings.kinds for fault in kind.faults(model.config)
     ]
@@ -114,8 +112,6 @@ def _check(
             f"--full-at {schedule.full_at} is past the {schedule.steps} steps in which modules are "
             "replaced"
         )
-    if settings.distill and learnt.masking:
-        faults.append("--distill: a masked language model gives no logits while it learns")
     if faults:
         raise SettingsError(fault_list("this model cannot be replaced like this", faults))
 

@@ -182,17 +182,14 @@ def test_other_kinds_of_tasks(tmp_path: Path) -> None:
         named = {"id2label": labels} if kind == "token-classification" else {}
         model = predecessor(tmp_path / kind, kind, **named)
         read = examples(task, model)
-        distill = 0.0 if kind == "masked-lm" else 0.5
-        successor, report = theseus(model, wishes(distill=distill), read, read, TRAIN)
+        successor, report = theseus(model, wishes(distill=0.5), read, read, TRAIN)
         assert len(successor.encoder.layers) == 2
         assert len(report.training.metrics) == 3
-        assert ("soft" in report.training.losses[0]) == (distill > 0)
+        assert report.training.losses[0].keys() >= {"soft", "task"}
         assert all(".layers." in name for name in moved(successor, model))
 
 
-def test_what_the_model_or_the_run_does_not_allow_is_told_at_once(
-    world: World, tmp_path: Path
-) -> None:
+def test_what_the_model_or_the_run_does_not_allow_is_told_at_once(world: World) -> None:
     model, rows = world
     wrong = wishes("layers=1/3", full_at="9")
     with pytest.raises(SettingsError) as error:
@@ -202,10 +199,6 @@ def test_what_the_model_or_the_run_does_not_allow_is_told_at_once(
         "  - --successor: layers=1/3 does not divide 4 layers",
         "  - --full-at 9 is past the 8 steps in which modules are replaced",
     ]
-    guesser = predecessor(tmp_path / "m", "masked-lm")
-    words = examples(lines_task(tmp_path, "a the film\n" * 8), guesser)
-    with pytest.raises(SettingsError, match="gives no logits while it learns"):
-        theseus(guesser, wishes(distill=0.5), words, words, TRAIN)
 
 
 @pytest.mark.parametrize("successor", ["layers=1/2", "kv-heads=1", "ffn=16"])
