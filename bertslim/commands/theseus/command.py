@@ -139,7 +139,7 @@ def theseus(
     )
 
     def work(directory: Path, resume: Path) -> dict[str, Any]:
-        from bertslim.commands.replacing import Job, run
+        from bertslim.commands.theseus.work import Job, run
 
         return run(Job(checkpoint, described, wishes, settings), directory, resume)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from bertslim.commands.deploying import Place
 from bertslim.commands.forms import int8_scheme
 from bertslim.commands.options import Device
-from bertslim.commands.quantize_options import CalibrationOptions, Int8Options
+from bertslim.commands.quantize.options import CalibrationOptions, Int8Options
 from bertslim.store.checkpoint import Checkpoint
 from bertslim.train.task import Task
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bertslim.commands.forms import GPU_TARGETS, form_for
-from bertslim.commands.int8 import Int8, advise, described, int8_form, settled
-from bertslim.commands.quantize_job import Job, Made
+from bertslim.commands.quantize.int8 import Int8, advise, described, int8_form, settled
+from bertslim.commands.quantize.job import Job, Made
 from bertslim.errors import UnavailableError, fault_list
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from bertslim.commands.options import (
     StepOptions,
     command,
 )
-from bertslim.commands.quantize_options import (
+from bertslim.commands.quantize.options import (
     CalibrationOptions,
     Int8Options,
     recurrent_settings,
@@ -103,8 +103,8 @@ def quantize(
     )
 
     def work(directory: Path, resume: Path) -> dict[str, Any]:
-        from bertslim.commands.quantize_job import Job
-        from bertslim.commands.quantizing import run
+        from bertslim.commands.quantize.job import Job
+        from bertslim.commands.quantize.work import run
 
         job = Job(checkpoint, place, described, calibration, int8, seed, device)
         return run(job, directory, resume)

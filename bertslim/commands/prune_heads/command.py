@@ -13,7 +13,7 @@ from bertslim.commands.options import (
     TaskFile,
     command,
 )
-from bertslim.commands.pruning_options import (
+from bertslim.commands.prune_heads.options import (
     BudgetOptions,
     RemovalOptions,
     ScoringOptions,
@@ -89,8 +89,8 @@ def prune_heads(
     )
 
     def work(directory: Path, resume: Path) -> dict[str, Any]:
-        from bertslim.commands.pruning import Job, run
-        from bertslim.commands.pruning_units import run_search
+        from bertslim.commands.prune_heads.units import run_search
+        from bertslim.commands.prune_heads.work import Job, run
 
         if rank() > 0:
             return {}

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
-    from bertslim.commands.distill_job import Job
+    from bertslim.commands.distill.job import Job
     from bertslim.methods.distill.recurrent import RecurrentShape
     from bertslim.model.slim import SlimModel
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bertslim.commands.bench_options import BoundOptions, Cells, Files, Measuring, plan_from
+from bertslim.commands.bench.options import BoundOptions, Cells, Files, Measuring, plan_from
+from bertslim.commands.bench.publishing import publish
 from bertslim.commands.options import OptionalTaskFile, ReportOptions, command
-from bertslim.commands.publishing import publish
 from bertslim.commands.step import read_source
 from bertslim.console import reserved_stdout
 from bertslim.errors import QualityError, SettingsError, UnavailableError, fault_list
@@ -107,7 +107,7 @@ def _refuse_what_cannot_be(
 def _compare(
     names: Sequence[str], checkpoints: Sequence[Checkpoint], task: Task | None, plan: "Plan"
 ) -> "Comparison":
-    from bertslim.commands.contenders import contender, numbered
+    from bertslim.commands.bench.contenders import contender, numbered
     from bertslim.runtime.comparison import compare
 
     pairs = zip(numbered(names), checkpoints, strict=True)

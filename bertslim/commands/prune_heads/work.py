@@ -14,7 +14,7 @@ from bertslim.store.journal import Findings, opened_journal
 from bertslim.train.task import Task
 
 if TYPE_CHECKING:
-    from bertslim.commands.pruning_options import Wishes
+    from bertslim.commands.prune_heads.options import Wishes
     from bertslim.methods.prune_heads.curve import Curve
     from bertslim.methods.prune_heads.evidence import Evidence
     from bertslim.methods.prune_heads.prune import HeadReport

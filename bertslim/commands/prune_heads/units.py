@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertslim.commands.figures import figures
-from bertslim.commands.latency import Scene, latencies, latency_costs
-from bertslim.commands.pruning import Job, Material, opened, read_material
+from bertslim.commands.prune_heads.latency import Scene, latencies, latency_costs
+from bertslim.commands.prune_heads.work import Job, Material, opened, read_material
 from bertslim.console import note
 from bertslim.errors import SettingsError
 

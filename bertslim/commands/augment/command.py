@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from bertslim.commands.augment_job import Job, TableFormat
+from bertslim.commands.augment.job import Job, TableFormat
 from bertslim.commands.options import DeviceOption, Seed, StepOptions, TaskFile, command
 from bertslim.commands.step import Step, read_source, run_step
 from bertslim.errors import SettingsError, fault_list
@@ -175,7 +175,7 @@ def augment(
     )
 
     def work(directory: Path, resume: Path) -> dict[str, Any]:
-        from bertslim.commands.augmenting import run
+        from bertslim.commands.augment.work import run
 
         return run(job, directory, resume)
 

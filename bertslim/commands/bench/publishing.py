@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from bertslim.commands.bench_options import Files
+from bertslim.commands.bench.options import Files
 from bertslim.console import note
 from bertslim.store.staging import explained_os_errors
 

@@ -15,9 +15,9 @@ from bertslim.commands.deploying import (
     refuse_missing,
 )
 from bertslim.commands.forms import GPU_TARGETS, form_for
-from bertslim.commands.int8 import int8_form, int8_made
-from bertslim.commands.quantize_job import Job, Made, Material, material_for
-from bertslim.commands.quantize_recurrent import recurrent_made
+from bertslim.commands.quantize.int8 import int8_form, int8_made
+from bertslim.commands.quantize.job import Job, Made, Material, material_for
+from bertslim.commands.quantize.recurrent import recurrent_made
 from bertslim.console import note
 from bertslim.errors import UnavailableError, fault_list
 from bertslim.store.deployment import GRAPH

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertslim.commands.augment_job import Job
+from bertslim.commands.augment.job import Job
 from bertslim.commands.step import rank
 from bertslim.commands.tables import TABLE
 from bertslim.console import note, track

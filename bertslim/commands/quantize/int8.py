@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from bertslim.commands.deploying import engine_for, engine_score, fitting_shape
 from bertslim.commands.forms import GPU_TARGETS, form_for
-from bertslim.commands.int8_training import trained_in_int8
-from bertslim.commands.quantize_job import Job, Material, method_settings
+from bertslim.commands.quantize.job import Job, Material, method_settings
+from bertslim.commands.quantize.training import trained_in_int8
 from bertslim.console import note, warn
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from bertslim.errors import DataError, SettingsError
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from bertslim.commands.distill_job import Job
+    from bertslim.commands.distill.job import Job
     from bertslim.methods.distill.plan import Plan
     from bertslim.model.slim import SlimConfig, SlimModel
     from bertslim.store.checkpoint import Checkpoint

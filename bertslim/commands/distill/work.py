@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertslim.commands.distill_job import Job
+from bertslim.commands.distill.job import Job
 from bertslim.commands.figures import figures
 from bertslim.commands.finetune import SECONDS_BETWEEN_SAVES
 from bertslim.commands.step import rank
@@ -14,8 +14,8 @@ from bertslim.console import note
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from bertslim.commands.distill_material import Material
-    from bertslim.commands.distill_teachers import Expert
+    from bertslim.commands.distill.material import Material
+    from bertslim.commands.distill.teachers import Expert
     from bertslim.methods.distill.plan import Plan
     from bertslim.methods.distill.shrink import Shrunk
     from bertslim.train.records.layout import Kept
@@ -29,7 +29,7 @@ ANSWERS = "answers"
 
 def run(job: Job, directory: Path, resume: Path) -> dict[str, Any]:
     """Distil, write, score; return the step's report."""
-    from bertslim.commands.distill_material import material_of
+    from bertslim.commands.distill.material import material_of
     from bertslim.methods.distill.distill import distill
     from bertslim.model.saving import save_model
     from bertslim.train.resume import ResumeFolder

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from bertslim.commands.distill_job import Words
-from bertslim.commands.distill_material import POOLED
+from bertslim.commands.distill.job import Words
+from bertslim.commands.distill.material import POOLED
 from bertslim.commands.options import LabelsPerClass
 from bertslim.commands.step import processes
 from bertslim.commands.tables import table_in

@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertslim.commands.curriculum import PICTURE, draw_replacement
 from bertslim.commands.figures import figures
 from bertslim.commands.finetune import SECONDS_BETWEEN_SAVES
 from bertslim.commands.step import rank
+from bertslim.commands.theseus.picture import PICTURE, draw_replacement
 from bertslim.store.checkpoint import Checkpoint
 from bertslim.train.settings import TrainSettings
 from bertslim.train.task import Task

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bertslim.commands.distill_options import (
+from bertslim.commands.distill.options import (
     StudentOptions,
     TeachingOptions,
     refuse_unguessed_words,
@@ -140,8 +140,8 @@ def distill(
     )
 
     def work(directory: Path, resume: Path) -> dict[str, Any]:
-        from bertslim.commands.distill_job import Job
-        from bertslim.commands.distilling import run
+        from bertslim.commands.distill.job import Job
+        from bertslim.commands.distill.work import run
 
         job = Job(
             checkpoint,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bertslim.commands.distill_teachers import (
+from bertslim.commands.distill.teachers import (
     TEXTS,
     Expert,
     check_together,
@@ -16,8 +16,8 @@ from bertslim.errors import SettingsError
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from bertslim.commands.distill_job import Job
-    from bertslim.commands.distill_student import Origin
+    from bertslim.commands.distill.job import Job
+    from bertslim.commands.distill.student import Origin
     from bertslim.methods.distill.cut import Cut
     from bertslim.methods.distill.plan import Plan
     from bertslim.model.slim import SlimConfig, SlimModel
@@ -51,7 +51,7 @@ def material_of(job: "Job") -> Material:
         SettingsError: If what is asked for cannot be made of these models.
         DataError: If a teacher is for another task.
     """
-    from bertslim.commands.distill_student import origin_of
+    from bertslim.commands.distill.student import origin_of
     from bertslim.methods.distill.plan import plan
     from bertslim.train.readers import read_split
 

@@ -1,0 +1,3 @@
+"""`bertslim augment`."""
+
+from bertslim.commands.augment.command import register as register

@@ -1,0 +1,3 @@
+"""`bertslim bench`."""
+
+from bertslim.commands.bench.command import register as register

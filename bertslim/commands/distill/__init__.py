@@ -1,0 +1,3 @@
+"""`bertslim distill`."""
+
+from bertslim.commands.distill.command import register as register

@@ -1,0 +1,3 @@
+"""`bertslim quantize`."""
+
+from bertslim.commands.quantize.command import register as register

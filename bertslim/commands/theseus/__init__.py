@@ -1,0 +1,3 @@
+"""`bertslim theseus`."""
+
+from bertslim.commands.theseus.command import register as register
