@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 PICTURE = "replacement.svg"
 POINTS = 50
 """Places along the run where the share of replaced modules is averaged."""
-NOTHING = {"Date": None, "Creator": None}
-"""So that the same run draws the same bytes."""
 
 
 def draw_replacement(report: "TheseusReport", metric: str, seed: int, file: Path) -> None:
@@ -31,6 +29,7 @@ def draw_replacement(report: "TheseusReport", metric: str, seed: int, file: Path
     from matplotlib.figure import Figure
 
     from bertslim.picture.style import STYLE
+    from bertslim.picture.svg import svg_text
 
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 6.6), layout="constrained")
@@ -41,7 +40,7 @@ def draw_replacement(report: "TheseusReport", metric: str, seed: int, file: Path
         _draw_losses(panels[1], report)
         _draw_metric(panels[2], report, metric)
         panels[-1].set_xlabel("step")
-        figure.savefig(file, metadata=NOTHING)
+        file.write_text(svg_text(figure), encoding="utf-8")
 
 
 def running_share(report: "TheseusReport", seed: int) -> tuple[list[float], list[float]]:
