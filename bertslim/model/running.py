@@ -1,15 +1,36 @@
 """A model as a plain function from padded arrays to named arrays."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from bertslim.model.lstm.modeling import SlimLstmForTokenClassification
 from bertslim.model.modeling import Gates
 from bertslim.model.outputs import OUTPUTS
 from bertslim.model.slim import SlimModel
+
+Decode = Callable[[npt.NDArray[Any], npt.NDArray[Any]], npt.NDArray[np.int64]]
+"""(logits (batch, length, labels), words (batch, length)) -> the number of each word's label."""
+
+
+def decoder_of(model: SlimModel) -> Decode | None:
+    """Return how the logits of a model with a CRF become tags; None: each word's by themselves.
+
+    What comes back asks the model itself, which may learn meanwhile.
+    """
+    if not isinstance(model, SlimLstmForTokenClassification) or model.crf is None:
+        return None
+
+    def decode(logits: npt.NDArray[Any], words: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        device = next(model.parameters()).device
+        tensors = (torch.tensor(array, device=device) for array in (logits, words))
+        tags: npt.NDArray[np.int64] = model.decode(*tensors).cpu().numpy()
+        return tags
+
+    return decode
 
 
 def run_model(

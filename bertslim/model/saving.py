@@ -20,9 +20,13 @@ from bertslim.model.stock import stock_settings, stock_tensors
 from bertslim.model.twin import stock_reasons
 from bertslim.store.checkpoint import CONFIG, WEIGHTS, copy_tokenizer
 
-MODELLING_FILES = ("configuration.py", "layers.py", "modeling.py")
-"""Copied into a `slim_bert` or `slim_lstm` checkpoint, which then opens without bertslim."""
 HERE = Path(__file__).parent
+BERT_FILES = tuple(HERE / name for name in ("configuration.py", "layers.py", "modeling.py"))
+"""Copied into a `slim_bert` checkpoint, which then opens without bertslim."""
+LSTM_FILES = tuple(
+    HERE / "lstm" / name for name in ("configuration.py", "crf.py", "layers.py", "modeling.py")
+)
+"""The same of a `slim_lstm` checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +36,12 @@ class Form:
     Attributes:
         settings: For config.json.
         tensors: By their names in the file.
-        code: Folder of the modelling files that go with it; None: transformers knows the type.
+        code: The modelling files that go with it; none where transformers knows the type.
     """
 
     settings: Mapping[str, Any]
     tensors: Mapping[str, Tensor]
-    code: Path | None
+    code: tuple[Path, ...]
 
 
 def save_model(model: SlimModel, directory: Path, *, tokenizer_from: Path | None) -> None:
@@ -54,9 +58,8 @@ def save_model(model: SlimModel, directory: Path, *, tokenizer_from: Path | None
     directory.mkdir(parents=True, exist_ok=True)
     model.config.architectures = [type(model).__name__]
     form = _form(model)
-    if form.code is not None:
-        for name in MODELLING_FILES:
-            shutil.copyfile(form.code / name, directory / name)
+    for file in form.code:
+        shutil.copyfile(file, directory / file.name)
     text = json.dumps(form.settings, indent=2, sort_keys=True, ensure_ascii=False)
     (directory / CONFIG).write_text(text + "\n", encoding="utf-8")
     weights = {n: form.tensors[n].detach().cpu().contiguous() for n in sorted(form.tensors)}
@@ -72,9 +75,9 @@ def save_model(model: SlimModel, directory: Path, *, tokenizer_from: Path | None
 
 def _form(model: SlimModel) -> Form:
     if isinstance(model, SlimLstmPreTrainedModel):
-        return Form(_slim_settings(model.config, LSTM_CLASSES), model.state_dict(), HERE / "lstm")
+        return Form(_slim_settings(model.config, LSTM_CLASSES), model.state_dict(), LSTM_FILES)
     if stock_reasons(model.config):
-        return Form(_slim_settings(model.config, AUTO_CLASSES), model.state_dict(), HERE)
+        return Form(_slim_settings(model.config, AUTO_CLASSES), model.state_dict(), BERT_FILES)
     return _stock(model)
 
 
@@ -83,7 +86,7 @@ def _stock(model: SlimBertPreTrainedModel) -> Form:
     prefix = "bert." if head == ENCODER else ""
     ours = {prefix + name: tensor for name, tensor in model.state_dict().items()}
     tensors = stock_tensors(ours, FAMILIES[model.config.family], head)
-    return Form(stock_settings(model.config, head), tensors, None)
+    return Form(stock_settings(model.config, head), tensors, ())
 
 
 def _slim_settings(config: SlimConfig, auto_classes: Mapping[str, str]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from bertslim.errors import CheckpointError, DataError
 from bertslim.model.loading import model_kind, nameless
-from bertslim.model.running import run_model
+from bertslim.model.running import Decode, decoder_of, run_model
 from bertslim.model.slim import SlimModel
 from bertslim.store.checkpoint import TOKENIZER_FILES
 from bertslim.train.encoding import Masking, encode, masking_of
@@ -39,6 +39,7 @@ class Examples:
         encoded: The rows as the model reads them.
         pad_token_id: What fills short rows.
         masking: How words are masked; None unless the task is to guess them.
+        decode: How the model's logits become tags, whatever computes them; None: one by one.
     """
 
     task: Task
@@ -47,6 +48,7 @@ class Examples:
     encoded: Dataset
     pad_token_id: int
     masking: Masking | None
+    decode: Decode | None
 
 
 def load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
@@ -88,7 +90,8 @@ def prepare(
         token_types=config.reads_token_types,
     )
     masking = masking_of(task, tokenizer)
-    return Examples(task, labels, data, encoded, config.padding_id, masking)
+    padding, decode = config.padding_id, decoder_of(model)
+    return Examples(task, labels, data, encoded, padding, masking, decode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +217,7 @@ def score_run(
         batch_size=batch_size,
         pad_token_id=examples.pad_token_id,
         masking=examples.masking,
+        decode=examples.decode,
         resamples=resamples,
     )
 

@@ -45,12 +45,19 @@ def spans(outputs: RowOutputs, data: Dataset, _task: Task, labels: Sequence[str]
     for row, out in outputs:
         true = tags[row["example"]]
         predicted = ["O"] * len(true)
-        labelled = np.array(row["labels"]) != IGNORED_LABEL  # (length,)
-        best = out["logits"][: len(labelled)][labelled].argmax(axis=-1)  # (words,)
-        for word, label in zip(row["words"], best, strict=True):
+        for word, label in zip(row["words"], _tags(row, out), strict=True):
             predicted[word] = labels[label]
         counts[row["example"]] = span_counts(true, predicted)
     return (_in_order(counts),)
+
+
+def _tags(row: Row, out: Mapping[str, Array]) -> Array:
+    """(words,): chosen together, or the likeliest of each."""
+    labelled = np.array(row["labels"]) != IGNORED_LABEL  # (length,)
+    if "tags" in out:
+        return out["tags"][: len(labelled)][labelled]
+    best: Array = out["logits"][: len(labelled)][labelled].argmax(axis=-1)
+    return best
 
 
 def questions(outputs: RowOutputs, data: Dataset, task: Task, _labels: Sequence[str]) -> Outcomes:

@@ -10,7 +10,15 @@ from datasets import Dataset
 
 from bertslim.console import track
 from bertslim.errors import BertslimError
-from bertslim.train.batching import Row, collate, length_buckets, row_lengths, rows_at
+from bertslim.model.running import Decode
+from bertslim.train.batching import (
+    IGNORED_LABEL,
+    Row,
+    collate,
+    length_buckets,
+    row_lengths,
+    rows_at,
+)
 from bertslim.train.encoding import Masking, mask_by_number
 from bertslim.train.metrics import Metric, metrics_of
 from bertslim.train.outcomes import OUTCOMES, Outcomes, RowOutputs
@@ -52,6 +60,7 @@ def score(
     batch_size: int = 32,
     pad_token_id: int = 0,
     masking: Masking | None = None,
+    decode: Decode | None = None,
     resamples: int = RESAMPLES,
 ) -> Score:
     """Run all rows in batches of near-equal length and compare with what is true.
@@ -65,6 +74,7 @@ def score(
         batch_size: rows per call of `run`.
         pad_token_id: what fills short rows.
         masking: for masked-lm, where each chunk is always masked alike.
+        decode: how logits become tags; None: each word has the likeliest.
         resamples: of the bootstrap; 0 leaves the interval at the value itself.
 
     Raises:
@@ -73,7 +83,7 @@ def score(
     if masking is not None:
         batch_size = min(batch_size, VOCABULARY_WIDE_ROWS)
     batches = row_batches(encoded, batch_size, masking, "evaluating")
-    outputs = row_outputs(run, batches, pad_token_id)
+    outputs = row_outputs(run, batches, pad_token_id, decode)
     outcomes = OUTCOMES[task.kind](outputs, data, task, labels)
     functions = metrics_of(task.kind, task.metric, len(labels))
     metrics = {name: function(*outcomes) for name, function in functions.items()}
@@ -84,8 +94,12 @@ def score(
     return Score(metrics, task.metric, value, low, high, len(outcomes[0]))
 
 
-def row_outputs(run: Run, batches: Iterator[list[Row]], pad_token_id: int) -> RowOutputs:
+def row_outputs(
+    run: Run, batches: Iterator[list[Row]], pad_token_id: int, decode: Decode | None = None
+) -> RowOutputs:
     """Yield each row with its raw outputs; those per token still reach over the padding.
+
+    Where a sentence's tags are chosen together, these are an output as well: `tags`.
 
     Raises:
         BertslimError: an output is not a finite number.
@@ -99,6 +113,9 @@ def row_outputs(run: Run, batches: Iterator[list[Row]], pad_token_id: int) -> Ro
                     f"the model's {name} are not all finite numbers",
                     "in fp16 or int8 this is overflow: keep more in float",
                 )
+        if decode is not None:
+            words = batch["labels"] != IGNORED_LABEL  # (batch, length)
+            outputs = {**outputs, "tags": decode(outputs["logits"], words)}
         for place, row in enumerate(rows):
             yield row, {name: values[place] for name, values in outputs.items()}
 

@@ -19,7 +19,7 @@ SPECIAL = {
 
 
 def word_tokenizer(
-    texts: Iterable[str], most: int, like: PreTrainedTokenizerBase
+    texts: Iterable[str], most: int, like: PreTrainedTokenizerBase, *, whole: bool = False
 ) -> PreTrainedTokenizerFast:
     """Make a tokenizer of the most frequent words of some texts; all others are one unknown word.
 
@@ -30,13 +30,18 @@ def word_tokenizer(
         texts: What the words are counted in.
         most: How many, [PAD] and its like not counted.
         like: Another tokenizer.
+        whole: Whether a word is all that stands between spaces, its marks among it: what is tagged.
 
     Raises:
         DataError: If there is no word.
     """
     tokenizer = Tokenizer(WordLevel(unk_token=SPECIAL["unk_token"]))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=_lowers(like))
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.normalizer = normalizers.BertNormalizer(
+        handle_chinese_chars=not whole, lowercase=_lowers(like)
+    )
+    tokenizer.pre_tokenizer = (
+        pre_tokenizers.WhitespaceSplit() if whole else pre_tokenizers.BertPreTokenizer()
+    )
     special = list(SPECIAL.values())
     trainer = WordLevelTrainer(
         vocab_size=most + len(special), special_tokens=special, show_progress=False

@@ -1,6 +1,5 @@
 """`bertslim distill`."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -97,7 +96,7 @@ def distill(
     Interrupt it and run the same command again: it goes on where it was.
     """
     from bertslim.methods.distill.recurrent import RecurrentShape, refuse_other_tasks
-    from bertslim.methods.distill.settings import distill_settings
+    from bertslim.methods.distill.settings import distill_settings, requested
 
     described = load_task(task)
     refuse_what_cannot_be(described, teaching, building)
@@ -124,7 +123,7 @@ def distill(
     wanted = Step(
         command="distill",
         settings={
-            **asdict(wishes),
+            **requested(wishes),
             **lasting(settings),
             **_of_words(described, teaching),
             **few_labels_setting(building.labels_per_class, described),

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bertslim.commands.distill.teachers import (
+    TAGS,
     TEXTS,
     Expert,
     check_together,
     expert,
     open_teacher,
     taught_labels,
+    word_by_word,
 )
 from bertslim.errors import SettingsError
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from bertslim.train.examples import Examples
 
 LABELS = ("label", "tags")
-POOLED = (*TEXTS, "token-classification")
+POOLED = (*TEXTS, TAGS)
 """Kinds of task of which more texts can be had without labels."""
 
 
@@ -65,8 +67,9 @@ def material_of(job: "Job") -> Material:
     check_together(job, planned, config, models)
     learnt, held_out, reported = _examples(job, origin, to_learn, to_choose)
     pairs = zip(job.teachers, models, strict=True)
-    experts = tuple(expert(job, *pair, planned, learnt, reported) for pair in pairs)
-    return Material(experts, origin, cut, planned, learnt, held_out, reported)
+    experts = [expert(job, *pair, planned, learnt, reported) for pair in pairs]
+    learnt, teachers = word_by_word(learnt, experts)
+    return Material(teachers, origin, cut, planned, learnt, held_out, reported)
 
 
 def _divided(job: "Job", data: "Dataset") -> "tuple[Dataset, Dataset | None]":

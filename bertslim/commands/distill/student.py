@@ -87,10 +87,13 @@ def _word_tokenizer(
 ) -> "PreTrainedTokenizerBase":
     from bertslim.train.vocabulary import word_tokenizer
 
-    return word_tokenizer(_texts(texts), shape.sizes.words, like)
+    whole = "tokens" in texts.column_names
+    return word_tokenizer(_texts(texts), shape.sizes.words, like, whole=whole)
 
 
 def _texts(data: "Dataset") -> Iterator[str]:
+    if "tokens" in data.column_names:
+        yield from map(" ".join, data["tokens"])
     for name in TEXT_COLUMNS:
         if name in data.column_names:
             yield from data[name]

@@ -1,7 +1,7 @@
 """Who teaches in `distill`: the models, their labels, and the data as they read it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bertslim.errors import DataError, SettingsError
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 TEXTS = ("text-classification", "text-regression")
 """Kinds of task in which a text is one row, whatever its tokens are."""
+TAGS = "token-classification"
+"""The kind in which words are compared, whatever their pieces are."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,15 +92,17 @@ def check_together(
     Raises:
         SettingsError: If not.
     """
+    from bertslim.methods.distill.settings import ANSWERS, TAUGHT
+
     if len(teachers) > 1 and planned.compares_states:
-        terms = ", ".join(t for t in planned.weights if t not in ("task", "soft", "mse"))
+        terms = ", ".join(t for t in planned.weights if t not in ANSWERS)
         raise SettingsError(
             f"{len(teachers)} teachers: this objective compares states ({terms}), and those of "
             "different models have no average",
             "give one --teacher, or --objective logits",
         )
     words = sorted({student.vocab_size, *(teacher.config.vocab_size for teacher in teachers)})
-    guessed = {"soft", "mse"} & planned.weights.keys()
+    guessed = planned.weights.keys() & set(TAUGHT)
     if job.task.kind == "masked-lm" and guessed and len(words) > 1:
         raise SettingsError(
             "student and teacher guess among different numbers of words: "
@@ -121,10 +125,13 @@ def expert(
         DataError: If it knows other labels than the first.
         SettingsError: If token by token is compared, and the tokens differ.
     """
-    order = _order(job, checkpoint, model, learnt.labels)
-    if _reads_alike(job, checkpoint, learnt, model):
-        return Expert(checkpoint, model, order, None, reported)
+    from bertslim.model.running import decoder_of
     from bertslim.train.examples import load_tokenizer, prepare
+
+    order = _order(job, checkpoint, model, learnt.labels)
+    if _reads_alike(job, checkpoint, learnt, model) and list(order) == sorted(order):
+        seen = replace(reported, decode=decoder_of(model)) if reported else None
+        return Expert(checkpoint, model, order, None, seen)
 
     tokenizer = load_tokenizer(checkpoint.path)
     theirs = prepare(learnt.data, learnt.task, model, tokenizer)
@@ -134,14 +141,29 @@ def expert(
     alike = job.task.kind == "masked-lm"
     if same and (alike or _same_column(learnt.encoded, theirs.encoded, "token_type_ids")):
         return Expert(checkpoint, model, order, None, shown)
-    if not same and (planned.compares_tokens or job.task.kind not in TEXTS):
+    if not same and (planned.compares_tokens or job.task.kind not in (*TEXTS, TAGS)):
         raise SettingsError(
             f"{job.source.origin} and --teacher {checkpoint.origin} read other tokens, and "
             f"{'this objective' if planned.compares_tokens else job.task.kind} compares tokens",
             "take a student with the teacher's tokenizer"
-            + (", or --objective logits or pkd" if job.task.kind in TEXTS else ""),
+            + (", or --objective logits or pkd" if job.task.kind in (*TEXTS, TAGS) else ""),
         )
     return Expert(checkpoint, model, order, theirs.encoded, shown)
+
+
+def word_by_word(
+    learnt: "Examples", experts: Sequence[Expert]
+) -> "tuple[Examples, tuple[Expert, ...]]":
+    """Leave labels at the words that student and teachers all read, where these are compared."""
+    from bertslim.train.alignment import shared_words
+
+    rows = [one.rows for one in experts if one.rows is not None]
+    if learnt.task.kind != TAGS or not rows:
+        return learnt, tuple(experts)
+    own, *theirs = shared_words([learnt.encoded, *rows])
+    place = iter(theirs)
+    shared = (one if one.rows is None else replace(one, rows=next(place)) for one in experts)
+    return replace(learnt, encoded=own), tuple(shared)
 
 
 def _order(

@@ -97,14 +97,28 @@ def _teacher(job: Job, material: "Material", resume: Path) -> "Teacher | None":
         note("--cache is left alone: states of all tokens, and guesses of words, are too many")
     folder = job.cache or resume / ANSWERS
     members = [
-        _live(planned, one)
-        if job.live or kept is None
-        else _recorded(job, one, kept, material.learnt.encoded, folder)
+        _in_the_students_places(
+            job,
+            one,
+            _live(planned, one)
+            if job.live or kept is None
+            else _recorded(job, one, kept, material.learnt.encoded, folder),
+        )
         for one in material.teachers
     ]
     if len(members) == 1:
         return members[0]
     return Panel(members, [one.order for one in material.teachers], planned.temperature)
+
+
+def _in_the_students_places(job: Job, one: "Expert", teacher: "Teacher") -> "Teacher":
+    """Where tags are compared, and the teacher reads other pieces, go from word to word."""
+    from bertslim.commands.distill.teachers import TAGS
+    from bertslim.train.alignment import WordByWord
+
+    if one.rows is None or job.task.kind != TAGS:
+        return teacher
+    return WordByWord(teacher, one.rows)
 
 
 def _live(planned: "Plan", one: "Expert") -> "Teacher":

@@ -117,6 +117,7 @@ def _config(
         pooling=POOLINGS.get(shape.kind, "ends"),
         pairs=reading.pairs,
         head_size=sizes.head,
+        crf=bool(sizes.crf),
         pad_token_id=reading.padding,
         tokenizer_class=reading.tokenizer,
     )

@@ -16,6 +16,7 @@ from bertslim.methods.distill.terms import (
     cosine_loss,
     logit_error,
     patient_loss,
+    pseudo_error,
     soft_error,
     task_loss,
 )
@@ -49,6 +50,7 @@ def objective_of(plan: Plan, start: Tensor) -> WeightedSum:
         "task": task_loss,
         "soft": partial(soft_error, temperature=plan.temperature),
         "mse": logit_error,
+        "pseudo": pseudo_error,
         "patient": partial(patient_loss, pairs=plan.patient_pairs),
         "cosine": cosine_loss,
         "attention": partial(attention_loss, pairs=plan.pairs),

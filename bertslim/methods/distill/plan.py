@@ -9,8 +9,9 @@ from bertslim.methods.distill.representation import (
     recurrent_plan_faults,
     representation_size,
 )
-from bertslim.methods.distill.settings import ANSWERS, Distill, Match, ObjectiveName
+from bertslim.methods.distill.settings import ANSWERS, TAUGHT, Distill, Match, ObjectiveName
 from bertslim.model.configuration import SlimBertConfig, layer_widths
+from bertslim.model.kinds import head_kind
 from bertslim.model.lstm.configuration import SlimLstmConfig
 from bertslim.model.slim import SlimConfig
 from bertslim.train.records.layout import Kept
@@ -21,6 +22,8 @@ PATIENT = 0.1
 """Of the grid of the paper's code, beta = 100 for one layer of 768 channels is 0.13."""
 COSINE = 0.15
 """The weights of DistilBERT's published run are 5 : 2 : 1, that is 1/7 of teacher and labels."""
+PSEUDO = 1.0
+"""Where a CRF has no labels: the paper's code weighs its teacher's hard answers as it does them."""
 
 FEATURES: Mapping[ObjectiveName, Mapping[str, float]] = {
     "logits": {},
@@ -90,7 +93,7 @@ class Plan:
         """What of the teacher's outputs can be kept; None if it is too much."""
         if self.compares_tokens:
             return None
-        logits = any(term in self.weights for term in ("soft", "mse"))
+        logits = any(term in self.weights for term in TAUGHT)
         return Kept(logits, self.first_states)
 
     @property
@@ -113,6 +116,10 @@ def plan(settings: Distill, student: SlimConfig, teacher: SlimConfig) -> Plan:
         SettingsError: With everything in which the two models do not fit together.
     """
     weights = _weights(settings, teacher.hidden_size)
+    if "pseudo" in weights and head_kind(student) == "text-regression":
+        raise SettingsError(
+            "pseudo learns the teacher's likeliest class, and a score is none", "take mse or soft"
+        )
     if isinstance(student, SlimLstmConfig) or isinstance(teacher, SlimLstmConfig):
         return _of_recurrent(settings, weights, student, teacher)
     if "representation" in weights:
@@ -146,6 +153,7 @@ def _of_recurrent(
     settings: Distill, weights: Mapping[str, float], student: SlimConfig, teacher: SlimConfig
 ) -> Plan:
     """Return what can be compared where one of the two has no layers like the other's."""
+    weights = {**weights, **_chained(settings, weights, student)}
     if faults := recurrent_plan_faults(weights, settings.match, student, teacher):
         raise SettingsError(fault_list("student and teacher do not fit together", faults))
     pairs: Pairs = ()
@@ -153,6 +161,26 @@ def _of_recurrent(
         pairs = ((1, middle_layer(settings.match, teacher)),)
     widths = (teacher.hidden_size, representation_size(student))
     return Plan(settings.temperature, weights, pairs, pairs, widths)
+
+
+def _chained(
+    settings: Distill, weights: Mapping[str, float], student: SlimConfig
+) -> dict[str, float]:
+    """Return what a CRF learns from where there are no labels: its scores are no logits.
+
+    Raises:
+        SettingsError: If that is taken from it.
+    """
+    chained = isinstance(student, SlimLstmConfig) and student.crf
+    if not chained or head_kind(student) != "token-classification" or "task" in weights:
+        return {}
+    if settings.weights.get("pseudo") == 0:
+        raise SettingsError(
+            "the student's CRF would learn from nothing: it takes labels, or the teacher's answers "
+            "for them",
+            "give --alpha below 1, or leave --weight pseudo=0 out",
+        )
+    return {"pseudo": PSEUDO, **{n: w for n, w in weights.items() if n == "pseudo"}}
 
 
 def _preset(objective: ObjectiveName, alpha: float | None, hidden: int) -> dict[str, float]:

@@ -26,15 +26,19 @@ class Sizes:
     """Units in front of the classifier; 0: there are none."""
     words: int
     """Most words of a vocabulary of the data's own; 0: the pieces that the input knows."""
+    crf: int
+    """1: the tags of a sentence are chosen together, by a CRF."""
 
 
 PRESETS: Mapping[RecurrentKind, Sizes] = {
     # Tang et al. 2019, SST-2 and MNLI
-    "bilstm": Sizes(hidden=150, layers=1, embedding=300, filters=0, head=200, words=0),
+    "bilstm": Sizes(hidden=150, layers=1, embedding=300, filters=0, head=200, words=0, crf=0),
     # Izsak et al. 2019, by their code
-    "cnn-lstm": Sizes(hidden=100, layers=2, embedding=100, filters=128, head=0, words=0),
+    "cnn-lstm": Sizes(hidden=100, layers=2, embedding=100, filters=128, head=0, words=0, crf=0),
     # Liu et al. 2019 publish no sizes: those of Tang
-    "attentive-lstm": Sizes(hidden=150, layers=1, embedding=300, filters=0, head=200, words=0),
+    "attentive-lstm": Sizes(
+        hidden=150, layers=1, embedding=300, filters=0, head=200, words=0, crf=0
+    ),
 }
 KINDS: Mapping[RecurrentKind, tuple[str, ...]] = {
     "bilstm": ("text-classification", "text-regression", "token-classification"),
@@ -44,7 +48,7 @@ KINDS: Mapping[RecurrentKind, tuple[str, ...]] = {
 """The kinds of task that each is for."""
 TAGGED = "token-classification"
 NAMES = tuple(field.name for field in fields(Sizes))
-MAY_BE_0 = ("filters", "head", "words")
+MAY_BE_0 = ("filters", "head", "words", "crf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +93,18 @@ def refuse_other_tasks(shape: RecurrentShape, kind: str) -> None:
     Raises:
         SettingsError: If it is.
     """
-    if kind in KINDS[shape.kind] and not (shape.sizes.words and kind == TAGGED):
-        return
-    if kind in KINDS[shape.kind]:
+    if kind not in KINDS[shape.kind]:
+        own = " and ".join(KINDS[shape.kind])
+        others = " or ".join(name for name, kinds in KINDS.items() if kind in kinds)
         raise SettingsError(
-            f"--student {shape.kind},words={shape.sizes.words}: tags are compared piece by piece, "
-            "so a tagger reads the teacher's pieces",
-            "leave words= out",
+            f"--student {shape.kind} is for {own}, and the task is {kind}",
+            f"take {others}" if others else "recurrent students classify texts and tokens",
         )
-    others = [name for name, kinds in KINDS.items() if kind in kinds]
-    raise SettingsError(
-        f"--student {shape.kind} is for {' and '.join(KINDS[shape.kind])}, and the task is {kind}",
-        f"take {' or '.join(others)}" if others else "recurrent students classify texts and tokens",
-    )
+    if shape.sizes.crf and kind != TAGGED:
+        raise SettingsError(
+            f"--student {shape.kind},crf=1: a CRF is over tags, and the task is {kind}",
+            "leave crf= out",
+        )
 
 
 def _fault(part: str) -> str:
@@ -112,4 +115,6 @@ def _fault(part: str) -> str:
     least = 0 if name in MAY_BE_0 else 1
     if not value.isdecimal() or int(value) < least:
         return f"{part}: not a number of {least} or more"
+    if name == "crf" and int(value) > 1:
+        return f"{part}: 1 is a CRF, 0 is none"
     return ""

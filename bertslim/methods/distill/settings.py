@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from bertslim.errors import SettingsError, fault_list
+from bertslim.methods.distill.recurrent import RecurrentShape
 from bertslim.methods.distill.student import Student, parse_student, student_faults
 
 ObjectiveName = Literal["logits", "pkd", "distilbert", "tinybert"]
@@ -13,6 +14,7 @@ TERMS = (
     "task",
     "soft",
     "mse",
+    "pseudo",
     "patient",
     "cosine",
     "embeddings",
@@ -21,7 +23,9 @@ TERMS = (
     "representation",
 )
 """What can be weighed."""
-ANSWERS = ("task", "soft", "mse")
+TAUGHT = ("soft", "mse", "pseudo")
+"""Terms that compare with the teacher's logits."""
+ANSWERS = ("task", *TAUGHT)
 """Terms that make the student's head learn."""
 
 Match = Literal["skip", "last"] | tuple[int, ...]
@@ -85,6 +89,14 @@ def distill_settings(
     read = {name: float(value) for name, _, value in (word.partition("=") for word in weights)}
     shape = parse_student(student, embeddings)
     return Distill(objective, temperature, alpha, read, pairs, shape)
+
+
+def requested(wishes: Distill) -> dict[str, Any]:
+    """Return the settings that a request is known by: a part that is not asked for has no name."""
+    kept = asdict(wishes)
+    if isinstance(wishes.student, RecurrentShape) and not wishes.student.sizes.crf:
+        del kept["student"]["sizes"]["crf"]
+    return kept
 
 
 def _weight_fault(word: str) -> str:

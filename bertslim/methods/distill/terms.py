@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bertslim.model.lstm.crf import chain_loss
 from bertslim.train.batching import IGNORED_LABEL, LOGITS_AT
 from bertslim.train.objectives import compared_logits, divergences, soft_loss, squared_error
 
@@ -42,6 +43,20 @@ def logit_error(student: Any, teacher: Any, batch: Batch) -> Tensor:
     if LOGITS_AT in batch:
         return word_mean((z - v).square().sum(-1), batch)
     return squared_error(z, v)
+
+
+def pseudo_error(student: Any, teacher: Any, batch: Batch) -> Tensor:
+    """Return the labels' loss with the teacher's likeliest in their place (Izsak et al. 2019).
+
+    With a CRF it is the chain's, over the words of a sentence.
+    """
+    if getattr(student, "chain", None) is not None:
+        told = teacher.logits.argmax(-1)  # (batch, length)
+        labels = torch.where(batch["labels"] == IGNORED_LABEL, IGNORED_LABEL, told)
+        return chain_loss(student.chain, student.logits, labels)
+    z, v = compared_logits(student, teacher, batch)
+    surprise = functional.cross_entropy(z, v.argmax(-1), reduction="none")
+    return word_mean(surprise, batch) if LOGITS_AT in batch else surprise.mean()
 
 
 def patient_loss(student: Any, teacher: Any, batch: Batch, pairs: Pairs) -> Tensor:

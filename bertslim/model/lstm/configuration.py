@@ -38,6 +38,8 @@ class SlimLstmConfig(PreTrainedConfig):
     """Whether two texts are read apart, each by the same encoder, and then compared."""
     head_size: int = 200
     """Channels of the layer in front of the classifier; 0: there is none."""
+    crf: bool = False
+    """Whether the tags of a sentence are chosen together, by a linear-chain CRF."""
     hidden_dropout_prob: float = 0.2
     initializer_range: float = 0.1
     """Of the tables, as a standard deviation."""

@@ -67,8 +67,7 @@ def load_lstm_for_task(
     if order is None:
         tensors = _with_new_head(config, head, tensors, seed)
     elif order:
-        rows = torch.tensor(order)
-        tensors |= {n: t[rows] for n, t in tensors.items() if n.startswith("classifier.output.")}
+        tensors |= _in_order(tensors, torch.tensor(order))
     return _assembled(checkpoint, config, head, tensors)
 
 
@@ -101,6 +100,13 @@ def _with_new_head(
         **{name: tensor for name, tensor in new.items() if not name.startswith(ENCODER_PREFIX)},
         **{name: tensor for name, tensor in stored.items() if name.startswith(ENCODER_PREFIX)},
     }
+
+
+def _in_order(tensors: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
+    """Return what has a row for each label, and the CRF's columns too, with these in this order."""
+    rows = ("classifier.output.", "crf.")
+    moved = {n: tensor[labels] for n, tensor in tensors.items() if n.startswith(rows)}
+    return {n: t[:, labels] if n == "crf.transitions" else t for n, t in moved.items()}
 
 
 def _assembled(

@@ -1,8 +1,8 @@
 """The recurrent models: one BiLSTM encoder, and a head for texts and pairs or for tags.
 
 Padding changes no result, though nothing is packed and no lengths are given: see `BiLstm`. This
-file, `layers.py` and `configuration.py` need torch and transformers only: they are copied into
-checkpoints, which therefore open where bertslim is not installed.
+file, `layers.py`, `crf.py` and `configuration.py` need torch and transformers only: they are copied
+into checkpoints, which therefore open where bertslim is not installed.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
 from .configuration import SlimLstmConfig
+from .crf import IGNORED_LABEL, Crf, Scores, best_tags, chain_loss
 from .layers import BiLstm, Classifier, Embeddings, four_ways, pooling_of
 
 
@@ -24,13 +25,15 @@ from .layers import BiLstm, Classifier, Embeddings, four_ways, pooling_of
 class SlimLstmOutput(ModelOutput):
     """What a model returns; fields that do not apply are absent.
 
-    `pooled`: what a text, or a pair, came to, in front of the classifier.
+    `pooled`: what a text, or a pair, came to, in front of the classifier. `chain`: the scores of
+    the CRF, which belong to the logits.
     """
 
     loss: Tensor | None = None
     logits: Tensor | None = None
     last_hidden_state: Tensor | None = None
     pooled: Tensor | None = None
+    chain: Scores | None = None
 
 
 class SlimLstmPreTrainedModel(PreTrainedModel):
@@ -136,13 +139,14 @@ class SlimLstmForSequenceClassification(SlimLstmPreTrainedModel):
 
 
 class SlimLstmForTokenClassification(SlimLstmPreTrainedModel):
-    """Labels every token."""
+    """Labels every token; with a CRF, the words of a sentence together."""
 
     def __init__(self, config: SlimLstmConfig) -> None:
         super().__init__(config)
         self.lstm = SlimLstmModel(config)
         labels, dropout = config.num_labels or 0, config.hidden_dropout_prob
         self.classifier = Classifier(config.state_size, config.head_size, labels, dropout)
+        self.crf = Crf(labels) if config.crf else None
         self.post_init()
 
     def forward(
@@ -152,13 +156,33 @@ class SlimLstmForTokenClassification(SlimLstmPreTrainedModel):
         labels: Tensor | None = None,
         **_unused: Any,
     ) -> SlimLstmOutput:
-        """Return `logits` (batch, length, labels) of (batch, length) token ids."""
+        """Return `logits` (batch, length, labels) of (batch, length) token ids.
+
+        What they come to is for `decode` to say. Labels are -100 where no word begins.
+        """
         encoded = self.lstm(input_ids, attention_mask)
         logits = self.classifier(encoded.last_hidden_state)
-        loss = None
-        if labels is not None:
-            loss = functional.cross_entropy(logits.flatten(0, -2), labels.flatten())
-        return SlimLstmOutput(loss=loss, logits=logits)
+        chain = None if self.crf is None else self.crf()
+        loss = None if labels is None else self._loss(logits, labels, chain)
+        return SlimLstmOutput(loss=loss, logits=logits, chain=chain)
+
+    @torch.no_grad()
+    def decode(self, logits: Tensor, words: Tensor) -> Tensor:
+        """Return the numbers of the tags, (batch, length); -100 where no word begins.
+
+        Args:
+            logits: (batch, length, labels), wherever they were computed.
+            words: (batch, length), true at the first piece of each word.
+        """
+        if self.crf is None:
+            return logits.argmax(-1).masked_fill(~words, IGNORED_LABEL)
+        return best_tags(self.crf(), logits, words)
+
+    def _loss(self, logits: Tensor, labels: Tensor, chain: Scores | None) -> Tensor:
+        """Mean over the words."""
+        if chain is None:
+            return functional.cross_entropy(logits.flatten(0, -2), labels.flatten())
+        return chain_loss(chain, logits, labels)
 
 
 def mask_of(input_ids: Tensor, attention_mask: Tensor | None, like: Tensor) -> Tensor:

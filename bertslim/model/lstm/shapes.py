@@ -1,7 +1,7 @@
 """How large a recurrent model is and how much it computes, from its configuration alone."""
 
 from bertslim.model.counts import ParameterCounts
-from bertslim.model.families.family import ENCODER, SEQUENCES
+from bertslim.model.families.family import ENCODER, SEQUENCES, TOKENS
 from bertslim.model.lstm.configuration import SlimLstmConfig
 
 
@@ -24,7 +24,8 @@ def flops(config: SlimLstmConfig, head: str, length: int) -> int:
     """Multiplications and additions of all matrix products for one sequence.
 
     A pair is read twice over its whole length, once for each of its texts. The answers to letters
-    are a table once the model is trained, and not counted.
+    are a table once the model is trained, and not counted. What a CRF adds to the logits is no
+    product of matrices.
     """
     hidden, texts = config.hidden_size, 2 if config.pairs and head == SEQUENCES else 1
     steps = sum(8 * hidden * (inputs + hidden) for inputs in config.layer_inputs)
@@ -41,9 +42,10 @@ def _head_parameters(config: SlimLstmConfig, head: str) -> int:
     if head == ENCODER:
         return 0
     size, attends = config.state_size, config.pooling == "attention" and head == SEQUENCES
-    biases = config.head_size + (config.num_labels or 0)
+    labels = config.num_labels or 0
     attention = size * size + 2 * size if attends else 0
-    return attention + _classifier_products(config, head) + biases
+    chain = labels * labels + 2 * labels if config.crf and head == TOKENS else 0
+    return attention + _classifier_products(config, head) + config.head_size + labels + chain
 
 
 def _attention_products(config: SlimLstmConfig, length: int) -> int:

@@ -16,19 +16,21 @@ from bertslim.model.kinds import head_kind
 from bertslim.model.loading import load_model
 from bertslim.model.lstm.configuration import SlimLstmConfig
 from bertslim.model.opening import open_for_task, open_model
+from bertslim.model.saving import LSTM_FILES
 from bertslim.model.shapes import flops, parameter_counts
 from bertslim.store.checkpoint import RECURRENT, open_checkpoint
 from tests.model.lstm.models import CLASSES, LETTERS, save_tiny_lstm, tiny_lstm
 from tests.model.test_saving import STRANGER
 from tests.tiny import WORDS
 
-FILES = {"config.json", "model.safetensors", "configuration.py", "layers.py", "modeling.py"}
+FILES = {"config.json", "model.safetensors", *(file.name for file in LSTM_FILES)}
 IDS = torch.tensor([[2, 7, 9, 11, 3], [2, 8, 3, 0, 0]])
 INPUTS = {"input_ids": IDS, "attention_mask": (IDS > 0).long()}
 SHAPES = [
     {},
     {"characters": LETTERS, "head_size": 0},
     {"pairs": True, "pooling": "attention", "num_hidden_layers": 1},
+    {"crf": True, "num_labels": 3},
 ]
 
 
