@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from bertslim.commands.forms import GPU_TARGETS
+from bertslim.commands.graphs import say_who_decodes
 from bertslim.errors import CheckpointError, QualityError
 from bertslim.store.deployment import GRAPH, Deployment, Precision, Target, write_deployment
 
@@ -80,6 +81,7 @@ def deploy(
     for name, text in view.files.items():
         (directory / name).write_text(text, encoding="utf-8")
     write_deployment(directory, deployment)
+    say_who_decodes(model)
     return deployment
 
 

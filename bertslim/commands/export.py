@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from bertslim.commands.graphs import say_who_decodes
 from bertslim.commands.options import Model, StepOptions, command
 from bertslim.commands.step import Step, read_source, run_step
 from bertslim.store.checkpoint import Checkpoint, open_checkpoint
@@ -49,7 +50,7 @@ def export(
     `onnx` adds model.onnx: fp32, standard operators, batch and length free, equal to PyTorch within
     rounding. `transformers` writes a model that stock classes open: missing heads and FFN units
     come back as zeros, so that the outputs are the same and nothing is faster. Of a recurrent model
-    there is no such twin.
+    there is no such twin. The graph of a tagger with a CRF ends in the logits, as every other.
     """
     checkpoint = open_checkpoint(read_source(model), allow_pickle=convert_pickle)
     wanted = Step(
@@ -81,5 +82,6 @@ def _export(checkpoint: Checkpoint, form: Format, directory: Path) -> dict[str, 
 
         graph = emit(model)
         (directory / GRAPH).write_bytes(graph.SerializeToString())
+        say_who_decodes(model)
         report |= {"nodes": len(graph.graph.node), "opset": graph.opset_import[0].version}
     return report

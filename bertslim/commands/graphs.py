@@ -47,6 +47,14 @@ def written_graphs(model: "SlimModel", ranges: Ranges) -> Graphs:
     return graph_for
 
 
+def say_who_decodes(model: "SlimModel") -> None:
+    """Say of a graph whose logits are not yet the answer what is left to do."""
+    from bertslim.model.running import decoder_of
+
+    if decoder_of(model) is not None:
+        note("the graph gives logits: the tags of a sentence are for the CRF, see decode()")
+
+
 def rounds_states(model: "SlimModel", runtime: str, precision: str) -> bool:
     """Whether LSTMs compute in int8, with ranges of their own at every step, which is faster."""
     from bertslim.model.lstm.modeling import SlimLstmPreTrainedModel

@@ -66,6 +66,7 @@ def _recurrent(config: "SlimLstmConfig") -> dict[str, Any]:
         "pooling": config.pooling,
         "pairs": config.pairs,
         "head_size": config.head_size,
+        "crf": config.crf,
         "layers": [{"inputs": n, "hidden_size": config.hidden_size} for n in config.layer_inputs],
     }
 
@@ -116,3 +117,5 @@ def _draw_recurrent(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"text   {found['pooling']}"
     if found["head_size"] and found["kind"]:
         yield f"head   {found['head_size']} units"
+    if found["crf"] and found["kind"] == "token-classification":
+        yield "tags   chosen together, by a CRF"

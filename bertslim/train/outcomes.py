@@ -54,10 +54,8 @@ def spans(outputs: RowOutputs, data: Dataset, _task: Task, labels: Sequence[str]
 def _tags(row: Row, out: Mapping[str, Array]) -> Array:
     """(words,): chosen together, or the likeliest of each."""
     labelled = np.array(row["labels"]) != IGNORED_LABEL  # (length,)
-    if "tags" in out:
-        return out["tags"][: len(labelled)][labelled]
-    best: Array = out["logits"][: len(labelled)][labelled].argmax(axis=-1)
-    return best
+    tags: Array = out["tags"] if "tags" in out else out["logits"].argmax(axis=-1)
+    return np.asarray(tags[: len(labelled)][labelled])
 
 
 def questions(outputs: RowOutputs, data: Dataset, task: Task, _labels: Sequence[str]) -> Outcomes:

@@ -97,6 +97,33 @@ def test_tags_and_words_without_tags(place: Path) -> None:
     assert record_of(place / "txt")["report"]["training"]["examples"] == 9 + 2
 
 
+def test_a_tagger_with_a_crf_reads_words_of_its_own(place: Path, capfd: Printed) -> None:
+    """Taught by pieces, first without labels and then with them, and decoded on any runtime."""
+    labels = {"id2label": TAGS, "label2id": {tag: n for n, tag in TAGS.items()}}
+    save_tiny_bert(place / "expert", "token-classification", **labels)
+    conll_task(place, SENTENCES * 6)
+    (place / "more.txt").write_text("paris-films is zebra's\n")
+    words = ["--teacher", "expert", "--task", "small.toml", "--precision", "fp32", "--epochs", "2"]
+    student = ["--student", f"cnn-lstm,words=9,crf=1,{SMALL}", "--unlabelled", "more.txt"]
+    assert main(["distill", "expert", *words, *student, "--alpha", "1", "-o", "first"]) == 0
+    assert main(["distill", "first", *words, "--alpha", "0.5", "--no-cache", "-o", "out"]) == 0
+    kept = json.loads((place / "first" / "tokenizer.json").read_text())["model"]["vocab"]
+    assert {"paris-films", "zebra's"} < kept.keys()
+    learnt = [record_of(place / name)["report"]["training"]["losses"] for name in ("first", "out")]
+    assert learnt[0][0].keys() == {"soft", "pseudo", "gradient norm"}
+    assert learnt[1][0].keys() == {"soft", "task", "gradient norm"}
+    assert open_model(open_checkpoint("out")).crf.transitions.all()
+    score = record_of(place / "out")["report"]["after"]["score"]["value"]
+    graph = ["quantize", "out", "--precision", "int8", "--target", "onnxruntime", "-o", "int8"]
+    assert main([*graph, "--ranges", "static"]) == 0
+    assert "the tags of a sentence are for the CRF" in capfd.readouterr().err
+    for more in (["out"], ["out", "--runtime", "onnxruntime"], ["int8", "--runtime", "torch"]):
+        assert main(["evaluate", *more, "--task", "small.toml", "--json"]) == 0
+        assert json.loads(capfd.readouterr().out)["value"] == score
+    assert main(["inspect", "out"]) == 0
+    assert "tags   chosen together, by a CRF" in capfd.readouterr().out
+
+
 def test_a_student_goes_on_learning(place: Path) -> None:
     """From labels after the teacher, and by fine-tuning."""
     assert distill(f"bilstm,{SMALL}", "--epochs", "1", "-o", "first") == 0

@@ -129,6 +129,24 @@ def test_tags_of_words_that_were_cut_off_are_missed(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_tags_may_be_chosen_together(tmp_path: Path) -> None:
+    """By what is given the logits of a whole batch, and told where its words are."""
+    labels, by_word = ("B-LOC", "B-PER", "I-PER", "O"), {"anna": 1, "bob": 1, "paris": 0, "film": 2}
+
+    def run(batch: Mapping[str, Array]) -> dict[str, Array]:
+        ids = [[by_word.get(WORDS[number], 3) for number in row] for row in batch["input_ids"]]
+        return {"logits": -np.eye(len(labels))[np.array(ids)]}
+
+    def least(logits: Array, words: Array) -> Array:
+        return np.where(words, logits.argmin(axis=-1), -100)
+
+    task = conll_task(tmp_path)
+    data = read_split(task, "train")
+    encoded = encode(data, task, TOKENIZER, labels)
+    assert score(run, encoded, data, task, labels, decode=least).value == 1.0
+    assert score(run, encoded, data, task, labels).value == 0.0
+
+
 def pointing_at(word: str, null: float) -> Outputs:
     """A model sure that the answer is one word, and with this logit pair for "no answer"."""
 

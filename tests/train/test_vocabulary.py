@@ -29,3 +29,12 @@ def test_texts_of_a_pair_are_told_apart() -> None:
 def test_no_word_is_no_vocabulary() -> None:
     with pytest.raises(DataError, match="hold no word"):
         word_tokenizer([" ", ""], 3, tiny_tokenizer())
+
+
+def test_words_that_are_tagged_keep_their_marks() -> None:
+    """A word is one token, whatever it is written with, so that each has one tag."""
+    words = ["U.S.", "it's", "東京", "."]
+    tokenizer = word_tokenizer([" ".join(words)], 9, tiny_tokenizer(), whole=True)
+    ids = tokenizer(words, is_split_into_words=True)["input_ids"]
+    tokens = ["u.s.", "it's", "東京", ".", "[SEP]"]
+    assert tokenizer.convert_ids_to_tokens(ids) == tokens

@@ -1,6 +1,7 @@
 """The language of recurrent students, and the vectors that their words begin with."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -16,8 +17,8 @@ from bertslim.methods.distill.recurrent import (
     recurrent_faults,
     refuse_other_tasks,
 )
-from bertslim.methods.distill.settings import distill_settings
-from bertslim.methods.distill.terms import Representation
+from bertslim.methods.distill.settings import distill_settings, requested
+from bertslim.methods.distill.terms import Representation, pseudo_error
 from bertslim.methods.distill.vectors import (
     in_text,
     piece_means,
@@ -27,10 +28,12 @@ from bertslim.methods.distill.vectors import (
 )
 from bertslim.model.configuration import SlimBertConfig
 from bertslim.model.lstm.configuration import SlimLstmConfig
+from bertslim.model.lstm.crf import Scores, chain_loss
 from bertslim.model.shapes import parameter_counts
 from bertslim.train.records.layout import Kept
 
 VOCABULARY = ["[PAD]", "[UNK]", "film", "##s", "a", ""]
+TAGGER = "SlimLstmForTokenClassification"
 READING = Reading(VOCABULARY, padding=0, pairs=False, tokenizer="PreTrainedTokenizerFast")
 
 
@@ -42,7 +45,8 @@ def shape(text: str, embeddings: str = "random") -> RecurrentShape:
 def test_sizes_are_the_papers_unless_named() -> None:
     assert shape("bilstm").sizes == PRESETS["bilstm"]
     found = shape("cnn-lstm,hidden=20,filters=0")
-    assert found.sizes == Sizes(hidden=20, layers=2, embedding=100, filters=0, head=0, words=0)
+    sizes = {"hidden": 20, "layers": 2, "embedding": 100, "filters": 0, "head": 0, "words": 0}
+    assert found.sizes == Sizes(**sizes, crf=0)
     assert found.named == ("filters", "hidden")
     assert shape("bilstm", "glove.txt").table == "file"
 
@@ -60,6 +64,7 @@ def test_tangs_student_is_under_a_million() -> None:
         ("bilstm,hidden=0", "hidden=0: not a number of 1 or more"),
         ("bilstm,words=few", "words=few: not a number of 0 or more"),
         ("bilstm,hidden=1,hidden=2", "hidden is given twice"),
+        ("bilstm,crf=2", "crf=2: 1 is a CRF, 0 is none"),
         ("bilstm,", "nothing is none of"),
     ],
 )
@@ -75,7 +80,7 @@ def test_wrong_words_are_explained(text: str, fault: str) -> None:
         ("cnn-lstm", "text-classification", "bilstm or attentive-lstm"),
         ("attentive-lstm", "token-classification", "bilstm or cnn-lstm"),
         ("bilstm", "question-answering", "classify texts and tokens"),
-        ("bilstm,words=9", "token-classification", "leave words= out"),
+        ("bilstm,crf=1", "text-classification", "leave crf= out"),
     ],
 )
 def test_a_student_for_other_tasks_is_refused(student: str, kind: str, hint: str) -> None:
@@ -120,6 +125,54 @@ def test_a_text_is_compared_with_the_teachers_view_of_it() -> None:
         plan(distill_settings("logits", 2.0, 1.0, weights, "9", None), student, teacher)
     with pytest.raises(SettingsError, match="has hidden states"):
         plan(distill_settings("logits", 2.0, 1.0, weights, "9", None), teacher, teacher)
+
+
+def test_a_crf_takes_the_teachers_answers_where_it_has_no_labels() -> None:
+    student, teacher = SlimLstmConfig(crf=True, architectures=[TAGGER]), SlimBertConfig()
+
+    def weights(alpha: float, *given: str) -> dict[str, float]:
+        wishes = distill_settings("logits", 1.0, alpha, given, "skip", None)
+        return dict(plan(wishes, student, teacher).weights)
+
+    assert weights(0.5) == {"soft": 0.5, "task": 0.5}
+    assert weights(1.0) == {"soft": 1.0, "pseudo": 1.0}
+    assert weights(1.0, "pseudo=3", "soft=0") == {"pseudo": 3.0}
+    with pytest.raises(SettingsError, match="the student's CRF would learn from nothing"):
+        weights(1.0, "pseudo=0")
+    student.crf = False
+    assert weights(1.0) == {"soft": 1.0}
+    assert weights(1.0, "pseudo=3") == {"soft": 1.0, "pseudo": 3.0}
+    score = SlimBertConfig(problem_type="regression", num_labels=1)
+    score.architectures = ["SlimBertForSequenceClassification"]
+    wishes = distill_settings("logits", 1.0, 1.0, ["pseudo=1"], "skip", None)
+    with pytest.raises(SettingsError, match="a score is none"):
+        plan(wishes, score, teacher)
+
+
+def test_the_likeliest_answers_are_learnt_as_labels() -> None:
+    """By each word, or by the chain; a certain teacher's loss is that of its own labels."""
+    labels = torch.tensor([[-100, 2, -100, 0, 1]])
+    taught = torch.where(labels < 0, 1, labels)
+    teacher = SimpleNamespace(logits=torch.nn.functional.one_hot(taught, 3).float())
+    logits, batch = torch.randn(1, 5, 3), {"labels": torch.where(labels < 0, labels, 0)}
+    plain = pseudo_error(SimpleNamespace(logits=logits), teacher, batch)
+    torch.testing.assert_close(
+        plain, torch.nn.functional.cross_entropy(logits[0], labels[0], ignore_index=-100)
+    )
+    chain = Scores(torch.randn(3, 3), torch.randn(3), torch.randn(3))
+    chained = pseudo_error(SimpleNamespace(logits=logits, chain=chain), teacher, batch)
+    torch.testing.assert_close(chained, chain_loss(chain, logits, labels))
+
+
+def test_a_request_names_a_crf_only_where_there_is_one() -> None:
+    """So that what was asked for before there were any is the same request still."""
+
+    def named(student: str | None) -> dict[str, Any]:
+        return requested(distill_settings("logits", 1.0, None, [], "skip", student))
+
+    assert "crf" not in named("cnn-lstm")["student"]["sizes"]
+    assert named("cnn-lstm,crf=1")["student"]["sizes"]["crf"] == 1
+    assert named(None)["student"] is None
 
 
 def test_a_student_is_what_was_asked_for() -> None:
