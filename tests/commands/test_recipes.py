@@ -20,6 +20,7 @@ ALL = sorted((Path(__file__).parents[2] / "configs" / "distill").glob("*.toml"))
 RECURRENT = {
     "tang-bilstm": "text-classification",
     "izsak-ner": "token-classification",
+    "izsak-ner-crf": "token-classification",
     "xtremedistil-1": "text-classification",
 }
 """Recipes of students that are built, and the kind of task they are for."""
@@ -29,6 +30,7 @@ RECIPES = [recipe for recipe in ALL if recipe.stem not in (*RECURRENT, *FURTHER)
 LEARNT = {
     "tang-bilstm": {"mse": 1.0},
     "izsak-ner": {"soft": 1.0},
+    "izsak-ner-crf": {"soft": 0.1, "pseudo": 1.0},
     "xtremedistil-1": {"representation": 1.0},
     "xtremedistil-2": {"mse": 1.0},
     "xtremedistil-3": {"task": 1.0},

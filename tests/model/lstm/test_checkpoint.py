@@ -16,7 +16,7 @@ from bertslim.model.kinds import head_kind
 from bertslim.model.loading import load_model
 from bertslim.model.lstm.configuration import SlimLstmConfig
 from bertslim.model.opening import open_for_task, open_model
-from bertslim.model.saving import LSTM_FILES
+from bertslim.model.saving import LSTM_FILES, save_model
 from bertslim.model.shapes import flops, parameter_counts
 from bertslim.store.checkpoint import RECURRENT, open_checkpoint
 from tests.model.lstm.models import CLASSES, LETTERS, save_tiny_lstm, tiny_lstm
@@ -76,25 +76,45 @@ def test_transformers_opens_it_once_bertslim_is_imported(tmp_path: Path) -> None
         assert torch.equal(found[0], wanted[0])
 
 
-def test_it_opens_where_bertslim_is_not_installed(tmp_path: Path) -> None:
-    directory = save_tiny_lstm(tmp_path / "stranger", "text-classification", characters=LETTERS)
-    torch.save(INPUTS, tmp_path / "inputs.pt")
-    words = [tmp_path / "inputs.pt", tmp_path / "outputs.pt"]
-    words += ["AutoModelForSequenceClassification", directory]
-    environment = {"HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1", "PATH": ""}
+def stranger(script: str, place: Path, *words: object) -> str:
+    """Run a script where bertslim is not installed; return what it prints."""
     done = subprocess.run(
-        [sys.executable, "-c", STRANGER, *map(str, words)],
-        cwd=tmp_path,
+        [sys.executable, "-c", script, *map(str, words)],
+        cwd=place,
         capture_output=True,
         text=True,
-        env=environment,
+        env={"HF_HOME": str(place / "home"), "HF_HUB_OFFLINE": "1", "PATH": ""},
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() in ("LABEL_0", "LABEL_1")
+    return done.stdout.strip()
+
+
+def test_it_opens_where_bertslim_is_not_installed(tmp_path: Path) -> None:
+    directory = save_tiny_lstm(tmp_path / "stranger", "text-classification", characters=LETTERS)
+    torch.save(INPUTS, tmp_path / "inputs.pt")
+    files = (tmp_path / "inputs.pt", tmp_path / "outputs.pt")
+    auto = "AutoModelForSequenceClassification"
+    assert stranger(STRANGER, tmp_path, *files, auto, directory) in ("LABEL_0", "LABEL_1")
     outputs = torch.load(tmp_path / "outputs.pt", weights_only=True)[str(directory)]
     wanted = tiny_lstm(characters=LETTERS)(**INPUTS)
     torch.testing.assert_close(outputs["logits"], wanted.logits, rtol=0, atol=1e-6)
+
+
+def test_a_stranger_decodes_too(tmp_path: Path) -> None:
+    model = tiny_lstm("token-classification", crf=True, num_labels=3)
+    torch.nn.init.normal_(model.crf.transitions, std=9)
+    save_model(model, tmp_path / "tagger", tokenizer_from=None)
+    script = (
+        "import sys; sys.path[:] = [entry for entry in sys.path if entry]\n"
+        "import torch; from transformers import AutoModelForTokenClassification as Auto\n"
+        "model = Auto.from_pretrained('tagger', trust_remote_code=True).eval()\n"
+        f"ids = torch.tensor({IDS.tolist()})\n"
+        "assert 'bertslim' not in sys.modules\n"
+        "print(model.decode(model(ids, ids > 0).logits, ids > 4).tolist())"
+    )
+    found = model.decode(model(IDS, IDS > 0).logits, IDS > 4)
+    assert stranger(script, tmp_path) == str(found.tolist())
 
 
 def test_the_disk_knows_it_by_its_type(tmp_path: Path) -> None:
