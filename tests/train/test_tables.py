@@ -52,11 +52,11 @@ def test_vectors(tmp_path: Path) -> None:
     glove.write_text("the 0.5 -1\né 1e-1 2\nfilm 3 4\n")
     word2vec.write_text("3 2\nthe 0.5 -1 \né 1e-1 2 \nfilm 3 4 \n")
     for path in (glove, word2vec):
-        words, matrix = first_vectors(path, 2)
-        assert words == ("the", "é")
-        assert matrix.tolist() == [[0.5, -1], [pytest.approx(0.1), 2]]
+        found = first_vectors(path, 2)
+        assert found.words == ("the", "é")
+        assert found.matrix.tolist() == [[0.5, -1], [pytest.approx(0.1), 2]]
     glove.write_text(glove.read_text() + "two words 5 6\nend 7 8\n")
-    assert first_vectors(glove, 9)[0] == ("the", "é", "film", "end")
+    assert first_vectors(glove, 9).words == ("the", "é", "film", "end")
 
 
 @pytest.mark.parametrize(

@@ -26,10 +26,20 @@ def test_wanted_words_are_found(tmp_path: Path) -> None:
 def test_all_broken_lines_are_named(tmp_path: Path) -> None:
     file = written(tmp_path, "film 1 2\nthe 3\na 4 five\nof\nan inf 1\n")
     with pytest.raises(DataError) as caught:
-        vectors_of(file, {"film"})
+        vectors_of(file, {"film", "a", "an"})
     text = str(caught.value)
     for line in (2, 3, 4, 5):
         assert f"{file}:{line}: not a word and 2 numbers" in text
+
+
+def test_numbers_are_read_where_they_are_wanted(tmp_path: Path) -> None:
+    """Those of other words are counted, no more; several words are no entry."""
+    file = written(tmp_path, "a 4 five\nfilm 1 2\ntwo words 5 6\nFilms 7 8\n")
+    found = vectors_of(file, {"film", "films", "two"})
+    assert {word: vector.tolist() for word, vector in found.items()} == {
+        "film": [1, 2],
+        "films": [7, 8],
+    }
 
 
 def test_a_file_without_any_of_the_words_is_refused(tmp_path: Path) -> None:

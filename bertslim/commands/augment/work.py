@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from bertslim.methods.augment.augment import Rules
-    from bertslim.methods.augment.rule import Source, Vectors
+    from bertslim.methods.augment.rule import Source
+    from bertslim.train.readers.vectors import Vectors
     from bertslim.train.tables import Row
 
 MOST_VECTORS = 100_000
@@ -123,10 +124,9 @@ def _language_model(job: Job) -> dict[str, Any]:
 
 
 def _vectors(job: Job) -> "Vectors | None":
-    from bertslim.methods.augment.rule import Vectors
     from bertslim.train.readers.vectors import first_vectors
 
-    return None if job.vectors is None else Vectors(*first_vectors(job.vectors, MOST_VECTORS))
+    return None if job.vectors is None else first_vectors(job.vectors, MOST_VECTORS)
 
 
 def _text_roles(rows: "Dataset") -> list[str]:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bertslim.methods.augment.rule import Vectors
 from bertslim.methods.augment.sentence import is_word
+from bertslim.train.readers.vectors import Vectors
 
 REMEMBERED = 2**16
 """Words whose neighbours are kept; texts use the same words again and again."""

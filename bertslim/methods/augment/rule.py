@@ -9,22 +9,13 @@ import numpy as np
 from bertslim.methods.augment.sentence import Sentence
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     from transformers import PreTrainedTokenizerBase
 
     from bertslim.model.modeling import SlimBertPreTrainedModel
+    from bertslim.train.readers.vectors import Vectors
 
 Draw = Callable[[int, np.random.Generator], str | None]
 """What to write at a place of the sentence; None if the rule has nothing to offer there."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Vectors:
-    """Words and their vectors, as GloVe has them."""
-
-    words: tuple[str, ...]
-    matrix: "npt.NDArray[np.float32]"
-    """(words, channels)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,7 +32,7 @@ class Source:
     """Tokens of a text that the masked language model reads."""
     model: "SlimBertPreTrainedModel | None" = None
     tokenizer: "PreTrainedTokenizerBase | None" = None
-    vectors: Vectors | None = None
+    vectors: "Vectors | None" = None
     tags: dict[str, Any] | None = None
     """The part of speech of each word."""
 

@@ -12,9 +12,15 @@ UTF8 = Layout(format="", encoding="utf-8", header=(), quoting=None, pattern="", 
 
 def cells(path: Path, faults: FaultLog) -> Iterator[tuple[int, list[str]]]:
     """Yield the numbers and cells of lines that are not blank."""
+    for number, line in filled_lines(path, faults):
+        yield number, line.split("\t" if "\t" in line else " ")
+
+
+def filled_lines(path: Path, faults: FaultLog) -> Iterator[tuple[int, str]]:
+    """Yield the numbers of lines that are not blank, and the lines without spaces at their end."""
     try:
         for number, line in decoded_lines(path, UTF8, faults):
             if line.strip():
-                yield number, line.rstrip(" ").split("\t" if "\t" in line else " ")
+                yield number, line.rstrip(" ")
     except OSError as error:
         faults.add(path, None, f"cannot be read ({error.strerror})")

@@ -21,5 +21,5 @@ def read_tags(path: Path) -> dict[str, str]:
             faults.add(path, number, f"{len(line)} columns where a word and its tag are wanted")
     if not tags and not faults.count:
         faults.add(path, None, "holds no words")
-    faults.raise_if_any("--lexicon")
+    faults.raise_if_any(f"{path} is not a file of words and their tags")
     return tags

@@ -1,6 +1,7 @@
 """Word vectors in a text file, as GloVe, word2vec and fastText write them."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -9,25 +10,35 @@ import numpy.typing as npt
 
 from bertslim.console import note
 from bertslim.errors import DataError
-from bertslim.train.readers.cells import cells
+from bertslim.train.readers.cells import filled_lines
 from bertslim.train.readers.faults import FaultLog
 
 Vector = npt.NDArray[np.float32]
-WordVectors = tuple[tuple[str, ...], Vector]
+Wanted = Callable[[str], bool]
+"""Whether a word's numbers are read."""
 
 
-def first_vectors(path: Path, most: int) -> WordVectors:
-    """Read the first words of a file and their vectors, (words, channels).
+@dataclass(frozen=True, slots=True, eq=False)
+class Vectors:
+    """Words and their vectors, as GloVe has them."""
+
+    words: tuple[str, ...]
+    matrix: Vector
+    """(words, channels)."""
+
+
+def first_vectors(path: Path, most: int) -> Vectors:
+    """Read the first words of a file and their vectors.
 
     Raises:
         DataError: With file and line of what is wrong.
     """
     faults = FaultLog()
-    read = list(islice(_entries(path, faults), most))
+    read = list(islice(_entries(path, lambda _: True, faults), most))
     if not read and not faults.count:
         faults.add(path, None, "holds no vectors")
-    faults.raise_if_any("--vectors")
-    return tuple(word for word, _ in read), np.stack([vector for _, vector in read])
+    faults.raise_if_any(f"{path} is not a file of word vectors")
+    return Vectors(tuple(word for word, _ in read), np.stack([vector for _, vector in read]))
 
 
 def vectors_of(path: Path, words: Collection[str]) -> dict[str, Vector]:
@@ -36,40 +47,46 @@ def vectors_of(path: Path, words: Collection[str]) -> dict[str, Vector]:
     Raises:
         DataError: With the lines that are broken, or if not one of the words is there.
     """
-    wanted, faults = set(words), FaultLog()
+    known, faults = set(words), FaultLog()
     found: dict[str, Vector] = {}
-    for word, vector in _entries(path, faults):
-        if word in wanted:
+    for word, vector in _entries(path, lambda w: w in known or w.lower() in known, faults):
+        if word in known:
             found[word] = vector
-        elif word.lower() in wanted:
+        else:
             found.setdefault(word.lower(), vector)
-    faults.raise_if_any(f"--embeddings {path} is not a file of word vectors")
+    faults.raise_if_any(f"{path} is not a file of word vectors")
     if not found:
         raise DataError(
-            f"--embeddings {path} has none of the {len(wanted):,} words of the vocabulary",
+            f"{path} has none of the {len(known):,} words of the vocabulary",
             "on each line stand a word and its numbers, with spaces between",
         )
-    note(f"{path.name} has vectors of {len(found):,} of {len(wanted):,} words")
+    note(f"{path.name} has vectors of {len(found):,} of {len(known):,} words")
     return found
 
 
-def _entries(path: Path, faults: FaultLog) -> Iterator[tuple[str, Vector]]:
+def _entries(path: Path, wanted: Wanted, faults: FaultLog) -> Iterator[tuple[str, Vector]]:
     """Yield words and vectors, all as wide as the first.
 
-    A first line of two numbers, as word2vec has it, is passed over; so are entries of several
-    words, which the largest GloVe file holds.
+    Of a word that is not wanted the numbers are counted alone: a file has many times the words of a
+    vocabulary. A first line of two numbers, as word2vec has it, is passed over; so are entries of
+    several words, which the largest GloVe file holds.
     """
     size = 0
-    for number, line in cells(path, faults):
-        if number == 1 and len(line) == 2:
+    for number, line in filled_lines(path, faults):
+        mark = "\t" if "\t" in line else " "
+        width = line.count(mark)
+        if number == 1 and width == 1:
             continue
-        size = size or len(line) - 1
-        vector = _vector(line[-size:]) if len(line) > size > 0 else None
+        size = size or width
+        word = line[: line.find(mark)]
+        if width == size > 0 and not wanted(word):
+            continue
+        vector = _vector(line.split(mark)[-size:]) if width >= size > 0 else None
         if vector is None:
-            wanted = f"{size} numbers" if size else "numbers"
-            faults.add(path, number, f"not a word and {wanted}", "give GloVe's text format")
-        elif len(line) == size + 1:
-            yield line[0], vector
+            numbers = f"{size} numbers" if size else "numbers"
+            faults.add(path, number, f"not a word and {numbers}", "give GloVe's text format")
+        elif width == size:
+            yield word, vector
 
 
 def _vector(values: list[str]) -> Vector | None:

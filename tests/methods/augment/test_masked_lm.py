@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from bertslim.methods.augment.neighbours import by_embedding, by_vectors
-from bertslim.methods.augment.rule import Source, Vectors
+from bertslim.methods.augment.rule import Source
 from bertslim.methods.augment.rules import masked_lm
 from bertslim.methods.augment.rules.masked_lm import MaskedLm
 from bertslim.methods.augment.sentence import split
 from bertslim.methods.augment.vocabulary import whole_words
 from bertslim.model.loading import load_model
 from bertslim.store.checkpoint import open_checkpoint
+from bertslim.train.readers.vectors import Vectors
 from tests.tiny import WORDS, save_tiny_bert, tiny_tokenizer
 
 K = 4
