@@ -109,17 +109,24 @@ def picture(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _graph(path: Path) -> dict[str, Any] | None:
-    """Describe the graph that lies in a checkpoint; None where there is none."""
-    deployment = read_deployment(path)
+    """Describe the graph that lies in a checkpoint; None where there is none.
+
+    What `export` writes is for no runtime of its own, and nothing was found out about it.
+    """
+    deployment, file = read_deployment(path), path / GRAPH
     if deployment is None:
-        return None
-    return {**asdict(deployment), "bytes": (path / GRAPH).stat().st_size}
+        return {"bytes": file.stat().st_size} if file.is_file() else None
+    return {**asdict(deployment), "bytes": file.stat().st_size}
 
 
 def _graph_lines(graph: Mapping[str, Any] | None) -> Iterator[str]:
     if graph is None:
         return
-    size, difference = f"{graph['bytes'] / 1e6:.1f} MB", f"{graph['difference']:.1e}"
+    size = f"{graph['bytes'] / 1e6:.1f} MB"
+    if "target" not in graph:
+        yield _folded("graph", f"plain ONNX, {size}")
+        return
+    difference = f"{graph['difference']:.1e}"
     about = f"{graph['precision']} for {graph['target']}, {size}, {difference} from PyTorch at most"
     yield _folded("graph", about)
     kinds = (f"{c['kind']} {c['happened']} of {c['expected']}" for c in graph["fusions"])

@@ -42,6 +42,8 @@ def test_a_graph_is_shown_with_what_was_spared_and_how_far_it_is_off(
     model = save_tiny_bert(tmp_path / "m")
     (model / "model.onnx").write_bytes(b"x" * 100_000)
     spared = {"exceptions": {"a.output": "too far off"}, "islands": {"a.norm": "reaches 70,000"}}
+    assert main(["inspect", str(model)]) == 0
+    assert capfd.readouterr().out.splitlines()[-1] == "graph        plain ONNX, 0.1 MB"
     write_deployment(model, Deployment("tensorrt-rtx", "int8", (), 0.0123, spared))
     assert main(["inspect", str(model)]) == 0
     lines = capfd.readouterr().out.splitlines()
