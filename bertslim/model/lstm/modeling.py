@@ -37,7 +37,11 @@ class SlimLstmOutput(ModelOutput):
 
 
 class SlimLstmPreTrainedModel(PreTrainedModel):
-    """What all of them share."""
+    """What all of them share.
+
+    A forward takes what it does not read as well, for callers who treat all models alike: token
+    types from a tokenizer that a transformer had before, flags that ask for states by layers.
+    """
 
     config: SlimLstmConfig
     config_class = SlimLstmConfig
