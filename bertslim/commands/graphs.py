@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bertslim.commands.forms import form_for, usual_int8
 from bertslim.console import note
-from bertslim.errors import UnavailableError
+from bertslim.errors import UnavailableError, fault_list
 from bertslim.store.checkpoint import Checkpoint
 from bertslim.store.deployment import GRAPH
 from bertslim.train.task import Task
@@ -41,6 +41,8 @@ def written_graphs(model: "SlimModel", ranges: Ranges) -> Graphs:
         form = form_for(
             runtime, precision, ranges, dynamic=rounds_states(model, runtime, precision)
         )
+        if form.floats == "fp16":
+            refuse_beyond_half(model)
         graph: bytes = emit(model, form).SerializeToString()
         return graph
 
@@ -53,6 +55,22 @@ def say_who_decodes(model: "SlimModel") -> None:
 
     if decoder_of(model) is not None:
         note("the graph gives logits: the tags of a sentence are for the CRF, see decode()")
+
+
+def refuse_beyond_half(model: "SlimModel") -> None:
+    """Refuse fp16 to a recurrent model whose weights do not tell that it holds all sums.
+
+    Raises:
+        UnavailableError: Naming what may be too large.
+    """
+    from bertslim.methods.quantize.recurrent import beyond_half
+    from bertslim.model.lstm.modeling import SlimLstmPreTrainedModel
+
+    if isinstance(model, SlimLstmPreTrainedModel) and (faults := beyond_half(model)):
+        reasons = [f"{path}: {reason}" for path, reason in faults.items()]
+        raise UnavailableError(
+            fault_list("fp16 may not hold what this model computes", reasons), "keep it in fp32"
+        )
 
 
 def rounds_states(model: "SlimModel", runtime: str, precision: str) -> bool:

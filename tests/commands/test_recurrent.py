@@ -5,10 +5,14 @@ from pathlib import Path
 
 import onnx
 import pytest
+import torch
 
 from bertslim.cli import main
+from bertslim.commands.graphs import written_graphs
+from bertslim.errors import UnavailableError
+from bertslim.methods.quantize.recurrent import known_ranges
 from tests.commands.deployments import FILES, counts, deployed
-from tests.model.lstm.models import LETTERS, save_tiny_lstm
+from tests.model.lstm.models import LETTERS, save_tiny_lstm, tiny_lstm
 from tests.runtime.tensorrt.worlds import builds
 from tests.tiny import record_of, save_tiny_bert
 
@@ -92,6 +96,18 @@ def test_tensorrt_builds_for_turing(text: Path, precision: str, tmp_path: Path) 
     assert {finding["kind"] for finding in details["findings"]} <= {"padded"}
     assert counts(output)["LSTM"] == (0, 2)  # a loop of small kernels
     assert (output / "layers.txt").read_text().startswith("Layers:")
+
+
+def test_bench_tries_no_fp16_that_may_overflow() -> None:
+    """On a GPU, where its graph would be in fp16; in fp32 the same model is fine."""
+    model = tiny_lstm("token-classification")
+    graphs = written_graphs(model, lambda _runtime: known_ranges(model))
+    assert graphs("tensorrt", "fp16")
+    torch.nn.init.constant_(model.classifier.output.weight, 6e4)
+    for precision in ("fp16", "int8"):
+        with pytest.raises(UnavailableError, match="classifier.output: its values may reach"):
+            graphs("tensorrt", precision)
+    assert graphs("tensorrt", "fp32")
 
 
 def test_a_transformer_and_a_recurrent_model_are_timed_side_by_side(

@@ -4,9 +4,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bertslim.commands.forms import GPU_TARGETS, form_for
+from bertslim.commands.graphs import refuse_beyond_half
 from bertslim.commands.quantize.int8 import Int8, advise, described, int8_form, settled
 from bertslim.commands.quantize.job import Job, Made
-from bertslim.errors import UnavailableError, fault_list
 
 if TYPE_CHECKING:
     from bertslim.model.lstm.modeling import SlimLstmPreTrainedModel
@@ -20,7 +20,7 @@ def recurrent_made(job: Job, model: "SlimLstmPreTrainedModel") -> Made:
     """
     target, precision = job.place.target, job.place.precision
     if target in GPU_TARGETS:
-        _refuse_beyond_half(model)
+        refuse_beyond_half(model)
     if precision != "int8":
         return Made(model, form_for(target, precision))
     made = _int8(job, model)
@@ -34,16 +34,3 @@ def _int8(job: Job, model: "SlimLstmPreTrainedModel") -> "Int8[SlimLstmPreTraine
     advise(job)
     made = settled(Int8(model, known_ranges(model), job.int8.ranges == "dynamic"), job)
     return replace(made, details={**made.details, **described(made)})
-
-
-def _refuse_beyond_half(model: "SlimLstmPreTrainedModel") -> None:
-    from bertslim.methods.quantize.recurrent import beyond_half
-
-    if faults := beyond_half(model):
-        raise UnavailableError(
-            fault_list(
-                "fp16 may not hold what this model computes",
-                [f"{path}: {reason}" for path, reason in faults.items()],
-            ),
-            "keep it in fp32",
-        )
