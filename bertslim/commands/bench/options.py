@@ -1,8 +1,9 @@
 """The options of `bench`, and the plan that they make."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from bertslim.runtime.plan import Plan
 
 DEFAULT_PRECISION = "fp32"
+Length = int | Literal["task"]
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,14 +162,14 @@ def plan_from(cells: Cells, measuring: Measuring, files: Files) -> "Plan":
     from bertslim.runtime.plan import Plan
     from bertslim.runtime.timing import Budget
 
-    _refuse_unreadable(cells)
+    runtimes, precisions, batch_sizes, lengths = _lists(cells)
     if measuring.cpus:
         keep_to(cpu_list(measuring.cpus))
     return Plan(
-        runtimes=_runtimes(cells.runtime),
-        precisions=_words("--precision", cells.precision or DEFAULT_PRECISION),
-        batch_sizes=_sizes("--batch", cells.batch),
-        lengths=_lengths(cells.length),
+        runtimes=runtimes or _those_here(),
+        precisions=precisions,
+        batch_sizes=batch_sizes,
+        lengths=lengths,
         engine=EngineSettings(
             measuring.threads or available_cores(), sm=measuring.sm, engines=measuring.engines
         ),
@@ -179,39 +182,62 @@ def plan_from(cells: Cells, measuring: Measuring, files: Files) -> "Plan":
     )
 
 
-def _refuse_unreadable(cells: Cells) -> None:
-    """Read all lists once for their faults; a single one keeps its own hint."""
-    from bertslim.runtime.engine import check_names
+def _lists(
+    cells: Cells,
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...], tuple[Length, ...]]:
+    """Read runtimes, which may be none, precisions, sizes and lengths.
 
+    Raises:
+        SettingsError: With the faults of all; a single one keeps its own hint.
+    """
     faults: list[SettingsError] = []
-    for read in (
-        lambda: check_names(_words("--runtime", cells.runtime or "torch"), ()),
-        lambda: check_names((), _words("--precision", cells.precision or DEFAULT_PRECISION)),
-        lambda: _sizes("--batch", cells.batch),
-        lambda: _lengths(cells.length),
-    ):
+
+    def read(items: Callable[[], tuple[Item, ...]]) -> tuple[Item, ...]:
         try:
-            read()
+            return items()
         except SettingsError as fault:
             faults.append(fault)
+            return ()
+
+    lists = (
+        read(lambda: _runtimes(cells.runtime)),
+        read(lambda: _precisions(cells.precision or DEFAULT_PRECISION)),
+        read(lambda: _sizes("--batch", cells.batch)),
+        read(lambda: _lengths(cells.length)),
+    )
     if len(faults) == 1:
         raise faults[0]
     if faults:
         said = [f"{fault} ({fault.hint})" for fault in faults]
         raise SettingsError(fault_list("these options cannot be read", said))
+    return lists
 
 
-def _runtimes(names: str | None) -> tuple[str, ...]:
-    """Read the names; without any, take what runs here and is installed, and say what is not."""
+def _those_here() -> tuple[str, ...]:
+    """Take the runtimes that run here and are installed, and say which are not."""
     from bertslim.runtime.engine import RUNTIMES, installed_runtimes, usual_runtimes
 
-    if names is not None:
-        return _words("--runtime", names)
     installed, usual = installed_runtimes(), usual_runtimes()
     for name in usual:
         if name not in installed:
             note(f"{name} is left out, since it is not installed: {RUNTIMES[name].install}")
     return tuple(name for name in usual if name in installed)
+
+
+def _runtimes(text: str | None) -> tuple[str, ...]:
+    from bertslim.runtime.engine import check_names
+
+    names = () if text is None else _words("--runtime", text)
+    check_names(names, ())
+    return names
+
+
+def _precisions(text: str) -> tuple[str, ...]:
+    from bertslim.runtime.engine import check_names
+
+    names = _words("--precision", text)
+    check_names((), names)
+    return names
 
 
 def _words(flag: str, text: str) -> tuple[str, ...]:
@@ -229,7 +255,7 @@ def _sizes(flag: str, text: str) -> tuple[int, ...]:
     return tuple(int(word) for word in words)
 
 
-def _lengths(text: str) -> tuple[int | Literal["task"], ...]:
+def _lengths(text: str) -> tuple[Length, ...]:
     from bertslim.runtime.shape import TASK
 
     words = _words("--length", text)
