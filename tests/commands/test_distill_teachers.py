@@ -63,6 +63,9 @@ def test_each_teacher_keeps_its_own_answers(place: Path, capfd: Printed) -> None
     scores = [teacher["score"]["value"] for teacher in report["teachers"]]
     assert len(scores) == 2
     assert report["teacher"]["score"]["value"] == max(scores)
+    # also of one whose labels stand in another order than the student's
+    assert main(["evaluate", "two", "--task", "data/task.toml", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out.splitlines()[-1])["value"] == scores[1]
     assert report["retention"] == report["after"]["score"]["value"] / max(scores)
     assert distill(*both, "--no-cache", "-o", "live") == 0
     assert soft(place / "live") == pytest.approx(soft(place / "both"), rel=1e-4)

@@ -23,6 +23,18 @@ def test_wanted_words_are_found(tmp_path: Path) -> None:
     }
 
 
+def test_capitals_are_found_in_small_letters(tmp_path: Path) -> None:
+    """Unless the word stands there as it is written."""
+    file = written(tmp_path, "paris 1 2\nrome 3 4\nRome 5 6\nUSA 7 8\n")
+    found = vectors_of(file, {"Paris", "Rome", "rome", "usa", "Oslo"})
+    assert {word: vector.tolist() for word, vector in found.items()} == {
+        "Paris": [1, 2],
+        "Rome": [5, 6],
+        "rome": [3, 4],
+        "usa": [7, 8],
+    }
+
+
 def test_all_broken_lines_are_named(tmp_path: Path) -> None:
     file = written(tmp_path, "film 1 2\nthe 3\na 4 five\nof\nan inf 1\n")
     with pytest.raises(DataError) as caught:

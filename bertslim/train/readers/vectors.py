@@ -42,13 +42,15 @@ def first_vectors(path: Path, most: int) -> Vectors:
 
 
 def vectors_of(path: Path, words: Collection[str]) -> dict[str, Vector]:
-    """Read the vectors of some words; one that stands there in capitals alone is found as well.
+    """Read the vectors of some words; one that stands there with other capitals is found as well.
+
+    GloVe's smaller files hold small letters alone, and a vocabulary may have capitals.
 
     Raises:
         DataError: With the lines that are broken, or if not one of the words is there.
     """
-    known, faults = set(words), FaultLog()
-    found: dict[str, Vector] = {}
+    faults, found = FaultLog(), dict[str, Vector]()
+    known = {*words, *(word.lower() for word in words)}
     for word, vector in _entries(path, lambda w: w in known or w.lower() in known, faults):
         if word in known:
             found[word] = vector
@@ -57,11 +59,13 @@ def vectors_of(path: Path, words: Collection[str]) -> dict[str, Vector]:
     faults.raise_if_any(f"{path} is not a file of word vectors")
     if not found:
         raise DataError(
-            f"{path} has none of the {len(known):,} words of the vocabulary",
+            f"{path} has none of the {len(words):,} words of the vocabulary",
             "on each line stand a word and its numbers, with spaces between",
         )
-    note(f"{path.name} has vectors of {len(found):,} of {len(known):,} words")
-    return found
+    # a word as it is written comes before the same in small letters
+    vectors = {w: found[name] for w in words for name in (w.lower(), w) if name in found}
+    note(f"{path.name} has vectors of {len(vectors):,} of {len(words):,} words")
+    return vectors
 
 
 def _entries(path: Path, wanted: Wanted, faults: FaultLog) -> Iterator[tuple[str, Vector]]:
