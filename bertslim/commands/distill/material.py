@@ -67,9 +67,10 @@ def material_of(job: "Job") -> Material:
     check_together(job, planned, config, models)
     learnt, held_out, reported = _examples(job, origin, to_learn, to_choose)
     pairs = zip(job.teachers, models, strict=True)
-    experts = [expert(job, *pair, planned, learnt, reported) for pair in pairs]
-    learnt, teachers = word_by_word(learnt, experts)
-    return Material(teachers, origin, cut, planned, learnt, held_out, reported)
+    experts = tuple(expert(job, *pair, planned, learnt, reported) for pair in pairs)
+    if planned.needs_teacher and job.task.kind == TAGS:
+        learnt, experts = word_by_word(learnt, experts)
+    return Material(experts, origin, cut, planned, learnt, held_out, reported)
 
 
 def _divided(job: "Job", data: "Dataset") -> "tuple[Dataset, Dataset | None]":

@@ -35,7 +35,7 @@ class StudentOptions:
             "--student",
             metavar="SHAPE",
             help="Cut the input to this shape first: layers=3, hidden=192, heads=6, ffn=768; or "
-            "build a recurrent one: bilstm, cnn-lstm, attentive-lstm.",
+            "build a recurrent one: bilstm, cnn-lstm, attentive-lstm; cnn-lstm,crf=1 has a CRF.",
             show_default=False,
         ),
     ] = None

@@ -132,7 +132,6 @@ def expert(
     if _reads_alike(job, checkpoint, learnt, model) and list(order) == sorted(order):
         seen = replace(reported, decode=decoder_of(model)) if reported else None
         return Expert(checkpoint, model, order, None, seen)
-
     tokenizer = load_tokenizer(checkpoint.path)
     theirs = prepare(learnt.data, learnt.task, model, tokenizer)
     shown = prepare(reported.data, reported.task, model, tokenizer) if reported else None
@@ -154,11 +153,11 @@ def expert(
 def word_by_word(
     learnt: "Examples", experts: Sequence[Expert]
 ) -> "tuple[Examples, tuple[Expert, ...]]":
-    """Leave labels at the words that student and teachers all read, where these are compared."""
+    """Leave labels at the words that the student and all its teachers have read."""
     from bertslim.train.alignment import shared_words
 
     rows = [one.rows for one in experts if one.rows is not None]
-    if learnt.task.kind != TAGS or not rows:
+    if not rows:
         return learnt, tuple(experts)
     own, *theirs = shared_words([learnt.encoded, *rows])
     place = iter(theirs)

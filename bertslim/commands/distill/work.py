@@ -97,15 +97,13 @@ def _teacher(job: Job, material: "Material", resume: Path) -> "Teacher | None":
         note("--cache is left alone: states of all tokens, and guesses of words, are too many")
     folder = job.cache or resume / ANSWERS
     members = [
-        _in_the_students_places(
-            job,
-            one,
-            _live(planned, one)
-            if job.live or kept is None
-            else _recorded(job, one, kept, material.learnt.encoded, folder),
-        )
+        _live(planned, one)
+        if job.live or kept is None
+        else _recorded(job, one, kept, material.learnt.encoded, folder)
         for one in material.teachers
     ]
+    pairs = zip(material.teachers, members, strict=True)
+    members = [_in_the_students_places(job, *pair) for pair in pairs]
     if len(members) == 1:
         return members[0]
     return Panel(members, [one.order for one in material.teachers], planned.temperature)
