@@ -13,10 +13,10 @@ from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
 from bertslim.train.batching import Batch
+from bertslim.train.feeding import Prepare
 from bertslim.train.loop import fit
 from bertslim.train.objectives import labels_objective
 from bertslim.train.resume import ResumeFolder
-from bertslim.train.session import Prepare
 from bertslim.train.settings import TrainReport
 from tests.train.training import assert_equal, settings, tagged, tagger, weights
 
