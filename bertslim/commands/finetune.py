@@ -1,12 +1,22 @@
 """`bertslim finetune`."""
 
-from dataclasses import asdict, replace
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from bertslim.commands.finetuning import Job, run, run_together
+from bertslim.commands.multitask import (
+    Balance,
+    heads_of,
+    load_tasks,
+    names_of_several,
+    task_digests,
+    task_sources,
+    together,
+)
 from bertslim.commands.options import (
     RECURRENT,
     TRANSFORMER,
@@ -17,18 +27,15 @@ from bertslim.commands.options import (
     Pace,
     Seed,
     StepOptions,
-    TaskFile,
+    TaskFiles,
     TrainingOptions,
     command,
 )
-from bertslim.commands.step import Step, rank, read_source, run_step
+from bertslim.commands.step import Step, read_source, run_step
 from bertslim.errors import SettingsError
-from bertslim.store.checkpoint import Checkpoint, open_checkpoint
+from bertslim.store.checkpoint import open_checkpoint
 from bertslim.train.settings import TrainSettings
-from bertslim.train.task import Task, load_task, task_digest
-
-SECONDS_BETWEEN_SAVES = 120.0
-"""How much work an interruption that cannot be caught may cost."""
+from bertslim.train.task import Task
 
 
 def register(app: typer.Typer) -> None:
@@ -39,6 +46,7 @@ def register(app: typer.Typer) -> None:
         examples="""
         bertslim finetune models/bert-base-uncased --task sst2.toml --output models/sst2
         bertslim finetune models/bert-base-uncased --config bert-sst2.toml
+        bertslim finetune models/bert-base-uncased --task sst2.toml --task stsb.toml
         torchrun --nproc-per-node 2 -m bertslim finetune models/bert-base-uncased --task sst2.toml
         """,
     )(finetune)
@@ -47,7 +55,8 @@ def register(app: typer.Typer) -> None:
 def finetune(
     context: typer.Context,
     model: Model,
-    task: TaskFile,
+    task: TaskFiles,
+    balance: Balance = None,
     labels_per_class: LabelsPerClass = None,
     seed: Seed = 0,
     device: DeviceOption = "auto",
@@ -55,29 +64,41 @@ def finetune(
     training: TrainingOptions,
     step: StepOptions,
 ) -> None:
-    """Fine-tune a checkpoint on a task.
+    """Fine-tune a checkpoint on a task, or on several at once.
 
     The result is a teacher to compress, or a baseline to beat. The weights of the best epoch are
     kept. The best is chosen on a slice of the training data that is held out for it; the task's
     validation data is only reported on.
 
+    With several --task one encoder learns them in turns, with a head for each. The output is the
+    encoder, and tasks/NAME in it the whole model of each task; the best epoch is that of the best
+    mean of the tasks' metrics.
+
     Interrupt it and run the same command again: it goes on where it was.
     """
-    described = load_task(task)
+    tasks = load_tasks(task)
     checkpoint = open_checkpoint(read_source(model))
     pace = RECURRENT if checkpoint.is_recurrent else TRANSFORMER
     settings = train_settings(training, seed, device, pace)
+    several, heads = together(tasks, balance), heads_of(checkpoint, tasks)
     wanted = Step(
         command="finetune",
-        settings=lasting(settings) | few_labels_setting(labels_per_class, described),
-        inputs={"model": checkpoint},
-        suffix=described.name,
-        data={"task": task_digest(described, ("train", "validation"))},
-        data_sources={"task": str(task)},
+        settings={**lasting(settings), **few_labels_setting(labels_per_class, tasks), **several},
+        inputs={"model": checkpoint, **{f"model-{name}": head for name, head in heads.items()}},
+        suffix="-".join(one.name for one in tasks),
+        data=task_digests(tasks),
+        data_sources=task_sources(tasks, task),
+        tasks=names_of_several(tasks),
     )
+    jobs = {
+        one.name: Job(heads.get(one.name, checkpoint), one, settings, labels_per_class)
+        for one in tasks
+    }
 
     def work(directory: Path, resume: Path) -> dict[str, Any]:
-        return _finetune(checkpoint, described, settings, labels_per_class, directory, resume)
+        if several:
+            return run_together(jobs, several["balance"], directory, resume)
+        return run(jobs[tasks[0].name], directory, resume)
 
     run_step(context, wanted, step, work, restart=training.restart)
 
@@ -100,66 +121,18 @@ def lasting(settings: TrainSettings) -> dict[str, Any]:
     return kept
 
 
-def few_labels_setting(most: int | None, task: Task) -> dict[str, int]:
+def few_labels_setting(most: int | None, tasks: Sequence[Task]) -> dict[str, int]:
     """Return `--labels-per-class` as a setting; without it the request is what it always was.
 
     Raises:
-        SettingsError: If the task has no classes of texts.
+        SettingsError: If a task has no classes of texts.
     """
     if most is None:
         return {}
-    if task.kind != "text-classification":
+    if others := [task for task in tasks if task.kind != "text-classification"]:
+        named = ", ".join(f"{task.name} is {task.kind}" for task in others)
         raise SettingsError(
-            f"--labels-per-class is for text-classification; {task.name} is {task.kind}",
+            f"--labels-per-class is for text-classification; {named}",
             "leave it out, or write a task with fewer rows",
         )
     return {"labels_per_class": most}
-
-
-def _finetune(
-    checkpoint: Checkpoint,
-    task: Task,
-    settings: TrainSettings,
-    labels_per_class: int | None,
-    directory: Path,
-    resume: Path,
-) -> dict[str, Any]:
-    from bertslim.model.opening import open_for_task
-    from bertslim.model.saving import save_model
-    from bertslim.train.encoding import mask_tokens
-    from bertslim.train.examples import (
-        load_tokenizer,
-        prepare,
-        read_examples,
-        score_model,
-        selection_score,
-    )
-    from bertslim.train.loop import fit
-    from bertslim.train.objectives import labels_objective
-    from bertslim.train.readers import label_names, read_split
-    from bertslim.train.resume import ResumeFolder
-    from bertslim.train.splits import few_labels, hold_out
-
-    data = read_split(task, "train")
-    task = replace(task, labels=label_names(task, data))
-    if labels_per_class is not None:
-        data, _ = few_labels(data, labels_per_class, settings.seed)
-    model = open_for_task(checkpoint, task.kind, task.labels, seed=settings.seed)
-    tokenizer = load_tokenizer(checkpoint.path)
-    reported = read_examples(task, "validation", model, tokenizer)
-    learnt, held_out = (
-        prepare(rows, task, model, tokenizer) for rows in hold_out(data, settings.seed)
-    )
-    model, report = fit(
-        model,
-        learnt.encoded,
-        labels_objective,
-        settings,
-        evaluate=lambda trained: selection_score(trained, held_out),
-        prepare=partial(mask_tokens, masking=learnt.masking) if learnt.masking else None,
-        resume=ResumeFolder(resume, SECONDS_BETWEEN_SAVES),
-    )
-    if rank() > 0:
-        return {}
-    save_model(model, directory, tokenizer_from=checkpoint.path)
-    return {"training": asdict(report), "validation": asdict(score_model(model, reported))}

@@ -1,6 +1,6 @@
 """The model that becomes the student, and how it reads: the input, or a recurrent model anew."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,7 +44,7 @@ class Origin:
 
 
 def origin_of(
-    job: "Job", teacher: "SlimModel", labels: tuple[str, ...], texts: "Dataset"
+    job: "Job", teacher: "SlimModel", labels: tuple[str, ...], texts: "Sequence[Dataset]"
 ) -> Origin:
     """Open or build what becomes the student.
 
@@ -83,17 +83,18 @@ def _opened(job: "Job", labels: tuple[str, ...]) -> "SlimModel":
 
 
 def _word_tokenizer(
-    shape: "RecurrentShape", texts: "Dataset", like: "PreTrainedTokenizerBase"
+    shape: "RecurrentShape", texts: "Sequence[Dataset]", like: "PreTrainedTokenizerBase"
 ) -> "PreTrainedTokenizerBase":
     from bertslim.train.vocabulary import word_tokenizer
 
     return word_tokenizer(_texts(texts), shape.sizes.words, like)
 
 
-def _texts(data: "Dataset") -> Iterator[str]:
-    for name in TEXT_COLUMNS:
-        if name in data.column_names:
-            yield from data[name]
+def _texts(sets: "Sequence[Dataset]") -> Iterator[str]:
+    for data in sets:
+        for name in TEXT_COLUMNS:
+            if name in data.column_names:
+                yield from data[name]
 
 
 def _built(
