@@ -33,6 +33,7 @@ class MultiTaskModel(nn.Module):
         for other in others:
             for part in SHARED:
                 setattr(other.encoder, part, getattr(first.encoder, part))
+        self.train(first.training)
 
     def get_input_embeddings(self) -> nn.Module:
         """Return the table of words."""

@@ -114,6 +114,7 @@ def test_a_teacher_for_each_task_and_a_vocabulary_of_all_texts(place: Path, pair
     assert '"ugly"' in words[0] or '"lovely"' in words[0]
     config = json.loads((place / "first" / "provenance.json").read_text())["options"]
     assert [Path(path).name for path in config["task"]] == ["task.toml", "pairs.toml"]
+    assert main(["distill", "tiny", "--config", "first/provenance.json", "-o", "first"]) == 0
 
 
 def test_what_cannot_be_is_told_at_once(place: Path, pairs: str, capfd: Printed) -> None:

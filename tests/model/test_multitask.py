@@ -48,6 +48,10 @@ def test_shared_weights_are_named_once(shared: MultiTaskModel) -> None:
     assert heads == {"0", "1", "2"}
 
 
+def test_it_is_in_the_mode_of_its_models(shared: MultiTaskModel) -> None:
+    assert not shared.training
+
+
 def test_a_pooler_is_part_of_a_head(shared: MultiTaskModel) -> None:
     classifier, scorer, tagger = shared.tasks.values()
     assert classifier.encoder.pooler is not scorer.encoder.pooler
