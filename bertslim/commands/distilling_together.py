@@ -1,11 +1,11 @@
 """What `distill` does for several tasks: one student encoder, a head and a teacher for each."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from bertslim.commands.distill_job import Job
 from bertslim.commands.distilling import (
@@ -18,9 +18,8 @@ from bertslim.commands.distilling import (
 )
 from bertslim.commands.figures import figures
 from bertslim.commands.finetuning import SECONDS_BETWEEN_SAVES
-from bertslim.commands.multitask import save_tasks
+from bertslim.commands.multitask import of_all, save_tasks
 from bertslim.commands.step import rank
-from bertslim.errors import gathered
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from bertslim.methods.distill.together import Taught
     from bertslim.model.multitask import MultiTaskModel
 
-T = TypeVar("T")
 READ = ("input_ids", "token_type_ids")
 
 
@@ -46,14 +44,7 @@ def run_together(
     shrunk = _students(jobs, materials)
     student = MultiTaskModel({name: one.model for name, one in shrunk.items()})
     taught = {name: _taught(jobs[name], one, resume) for name, one in materials.items()}
-    before: dict[str, Any] = {}
-    teachers: dict[str, Any] = {}
-    if rank() == 0:
-        before = _figures(student, materials)
-        teachers = {
-            name: [figures(teacher.model, teacher.reported) for teacher in one.teachers]
-            for name, one in materials.items()
-        }
+    standing = _standing(student, materials) if rank() == 0 else {}
     settings = next(iter(jobs.values())).training
     student, training = distill_tasks(
         student,
@@ -67,7 +58,7 @@ def run_together(
     first = next(iter(materials.values()))
     save_tasks(student, directory, first.origin.save_tokenizer)
     after = _figures(student, materials)
-    tasks = {name: outcome(teachers[name], before[name], after[name]) for name in jobs}
+    tasks = {name: outcome(*standing[name], after[name]) for name in jobs}
     return {
         "weights": dict(first.planned.weights),
         "energy": next(iter(shrunk.values())).energy,
@@ -85,16 +76,9 @@ def _materials(jobs: Mapping[str, Job]) -> dict[str, "Material"]:
     """
     from bertslim.commands.distill_material import lore_of, material_of
 
-    lores = _of_all(jobs, lambda name: lore_of(jobs[name]))
+    lores = of_all(jobs, lambda name: lore_of(jobs[name]))
     texts = [lore.to_learn for lore in lores.values()]
-    return _of_all(jobs, lambda name: material_of(jobs[name], lores[name], texts))
-
-
-def _of_all(jobs: Mapping[str, Job], make: Callable[[str], T]) -> dict[str, T]:
-    """Make something for each task by its name; what goes wrong is told of all."""
-    attempts = [partial(make, name) for name in jobs]
-    found = gathered("these tasks cannot be learnt together", attempts)
-    return dict(zip(jobs, found, strict=True))
+    return of_all(jobs, lambda name: material_of(jobs[name], lores[name], texts))
 
 
 def _students(jobs: Mapping[str, Job], materials: Mapping[str, "Material"]) -> dict[str, "Shrunk"]:
@@ -119,6 +103,17 @@ def _taught(job: Job, material: "Material", resume: Path) -> "Taught":
 
     teacher = teacher_of(job, material, resume)
     return Taught(teacher, material.planned, material.learnt, material.held_out)
+
+
+def _standing(
+    model: "MultiTaskModel", materials: Mapping[str, "Material"]
+) -> dict[str, tuple[list[dict[str, Any]], dict[str, Any]]]:
+    """Return for each task the figures of its teachers, and of the student before it learns."""
+    before = _figures(model, materials)
+    return {
+        name: ([figures(teacher.model, teacher.reported) for teacher in one.teachers], before[name])
+        for name, one in materials.items()
+    }
 
 
 def _figures(

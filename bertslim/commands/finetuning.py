@@ -6,9 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertslim.commands.multitask import mean_value, save_tasks
+from bertslim.commands.multitask import mean_value, of_all, save_tasks
 from bertslim.commands.step import rank
-from bertslim.errors import gathered
 from bertslim.store.checkpoint import Checkpoint, copy_tokenizer
 from bertslim.train.settings import TrainSettings
 from bertslim.train.task import Task
@@ -110,8 +109,7 @@ def run_together(
     from bertslim.train.resume import ResumeFolder
     from bertslim.train.together import mean_score
 
-    found = gathered("there is more than one", [partial(material_of, job) for job in jobs.values()])
-    materials = dict(zip(jobs, found, strict=True))
+    materials = of_all(jobs, lambda name: material_of(jobs[name]))
     first, *_ = jobs.values()
     held_out = {name: one.held_out for name, one in materials.items()}
     model, report = fit_tasks(

@@ -1,20 +1,22 @@
 """Several tasks in one run: their files, how often each has its turn, and what is written."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from bertslim.errors import DataError, SettingsError, fault_list
+from bertslim.errors import DataError, SettingsError, fault_list, gathered
 from bertslim.store.checkpoint import TASKS, Checkpoint
 from bertslim.train.task import Task, load_task, task_digest
 
 if TYPE_CHECKING:
     from bertslim.model.multitask import MultiTaskModel
 
+T = TypeVar("T")
 KINDS = ("text-classification", "text-regression", "token-classification")
 """Kinds of task that can share an encoder."""
 BALANCE = 0.5
@@ -80,6 +82,14 @@ def together(tasks: Sequence[Task], balance: float | None) -> dict[str, Any]:
             f"--balance {balance} is for several tasks, and there is one", "leave it out"
         )
     return {}
+
+
+def of_all(names: Iterable[str], make: Callable[[str], T]) -> dict[str, T]:
+    """Make something for each task by its name; what goes wrong is told of all at once."""
+    wanted = tuple(names)
+    attempts = [partial(make, name) for name in wanted]
+    found = gathered("these tasks cannot be learnt together", attempts)
+    return dict(zip(wanted, found, strict=True))
 
 
 def names_of_several(tasks: Sequence[Task]) -> tuple[str, ...]:
