@@ -15,8 +15,8 @@ from bertslim.commands.distill.options import (
     refuse_what_cannot_be,
     vectors_file,
 )
-from bertslim.commands.distill_teachers import teachers_of
-from bertslim.commands.finetune import few_labels_setting, lasting, train_settings
+from bertslim.commands.distill.teachers import teachers_of
+from bertslim.commands.finetune.command import few_labels_setting, lasting, train_settings
 from bertslim.commands.multitask import (
     Balance,
     heads_of,
@@ -169,9 +169,9 @@ def distill(
     )
 
     def work(directory: Path, resume: Path) -> dict[str, Any]:
-        from bertslim.commands.distill_job import Job
-        from bertslim.commands.distilling import run
-        from bertslim.commands.distilling_together import run_together
+        from bertslim.commands.distill.job import Job
+        from bertslim.commands.distill.together import run_together
+        from bertslim.commands.distill.work import run
 
         jobs = {
             one.name: Job(

@@ -86,7 +86,7 @@ def material_of(job: "Job", lore: Lore, texts: "Sequence[Dataset]") -> Material:
         SettingsError: If what is asked for cannot be made of these models.
         DataError: If teachers disagree about the labels.
     """
-    from bertslim.commands.distill_student import origin_of
+    from bertslim.commands.distill.student import origin_of
     from bertslim.methods.distill.plan import plan
 
     models = lore.models

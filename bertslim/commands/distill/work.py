@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertslim.commands.distill.job import Job
 from bertslim.commands.figures import figures
-from bertslim.commands.finetuning import SECONDS_BETWEEN_SAVES
+from bertslim.commands.finetune.work import SECONDS_BETWEEN_SAVES
 from bertslim.commands.step import rank
 from bertslim.console import note
 
@@ -30,7 +30,7 @@ ANSWERS = "answers"
 
 def run(job: Job, directory: Path, resume: Path) -> dict[str, Any]:
     """Distil, write, score; return the step's report."""
-    from bertslim.commands.distill_material import lore_of, material_of
+    from bertslim.commands.distill.material import lore_of, material_of
     from bertslim.methods.distill.distill import distill
     from bertslim.model.saving import save_model
     from bertslim.train.resume import ResumeFolder

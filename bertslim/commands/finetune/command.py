@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from bertslim.commands.finetuning import Job, run, run_together
+from bertslim.commands.finetune.work import Job, run, run_together
 from bertslim.commands.multitask import (
     Balance,
     heads_of,

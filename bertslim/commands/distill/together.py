@@ -7,8 +7,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from bertslim.commands.distill_job import Job
-from bertslim.commands.distilling import (
+from bertslim.commands.distill.job import Job
+from bertslim.commands.distill.work import (
     ROWS_TO_CUT_BY,
     outcome,
     rows_to_cut_by,
@@ -17,14 +17,14 @@ from bertslim.commands.distilling import (
     value_of,
 )
 from bertslim.commands.figures import figures
-from bertslim.commands.finetuning import SECONDS_BETWEEN_SAVES
+from bertslim.commands.finetune.work import SECONDS_BETWEEN_SAVES
 from bertslim.commands.multitask import of_all, save_tasks
 from bertslim.commands.step import rank
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from bertslim.commands.distill_material import Material
+    from bertslim.commands.distill.material import Material
     from bertslim.methods.distill.shrink import Shrunk
     from bertslim.methods.distill.together import Taught
     from bertslim.model.multitask import MultiTaskModel
@@ -74,7 +74,7 @@ def _materials(jobs: Mapping[str, Job]) -> dict[str, "Material"]:
     Raises:
         BertslimError: If tasks, models and data do not fit together, of all tasks at once.
     """
-    from bertslim.commands.distill_material import lore_of, material_of
+    from bertslim.commands.distill.material import lore_of, material_of
 
     lores = of_all(jobs, lambda name: lore_of(jobs[name]))
     texts = [lore.to_learn for lore in lores.values()]
