@@ -44,7 +44,7 @@ def load_tasks(paths: Sequence[Path]) -> tuple[Task, ...]:
     if len(paths) == 1:
         return (load_task(paths[0]),)
     tasks, faults = [], list(_name_faults(paths))
-    for path in paths:
+    for path in dict.fromkeys(paths):
         try:
             tasks.append(load_task(path))
         except DataError as error:
