@@ -56,7 +56,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--balance", type=float, default=1.0)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("more", nargs="*", help="further options of distill, behind --")
-    return parser.parse_args()
+    return parser.parse_intermixed_args()
 
 
 def shared_students(options: argparse.Namespace) -> Reports:
