@@ -13,8 +13,11 @@
 Anything else that escapes is a bug and shows its traceback.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class BertslimError(Exception):
@@ -74,6 +77,23 @@ def fault_list(title: str, faults: Sequence[str]) -> str:
     if len(faults) == 1:
         return f"{title}: {faults[0]}"
     return f"{title}:\n" + "\n".join(f"  - {fault}" for fault in faults)
+
+
+def gathered(title: str, attempts: Sequence[Callable[[], T]]) -> list[T]:
+    """Return what all attempts give; if several fail, the failure tells of all of them."""
+    results, failures = [], []
+    for attempt in attempts:
+        try:
+            results.append(attempt())
+        except BertslimError as error:
+            failures.append(error)
+    if not failures:
+        return results
+    first, *others = failures
+    if not others:
+        raise first
+    messages = [str(error).replace("\n", "\n  ") for error in failures]
+    raise type(first)(fault_list(title, messages), first.hint) from first
 
 
 @contextmanager

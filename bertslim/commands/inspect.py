@@ -67,6 +67,7 @@ def describe(checkpoint: Checkpoint, lengths: list[int]) -> dict[str, Any]:
         "model_type": checkpoint.config["model_type"],
         "kind": kind,
         "labels": list(model_labels(model)) if kind in LABELLED else [],
+        "tasks": list(checkpoint.tasks),
         **shape_of(config),
         "parameters": {
             "embedding": counts.embedding,
@@ -103,6 +104,8 @@ def picture(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"FLOPs        {count / 1e9:.2f} G for {length} tokens"
     yield f"weights      {found['bytes'] / 1e6:.1f} MB"
     yield f"positions    {reach_of(found)}"
+    if found["tasks"]:
+        yield _folded("tasks", f"{', '.join(found['tasks'])}: whole models in tasks/NAME")
     yield from _graph_lines(found["graph"])
     for number, step in enumerate(found["lineage"]):
         yield _folded("made by" if number == 0 else "then", _line(step))

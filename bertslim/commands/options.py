@@ -41,6 +41,18 @@ TaskFile = Annotated[
         show_default=False,
     ),
 ]
+TaskFiles = Annotated[
+    list[Path],
+    typer.Option(
+        "--task",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="Task file (TOML): kind of task, data and metric; may be given several times, for "
+        "tasks that share an encoder.",
+        show_default=False,
+    ),
+]
 OptionalTaskFile = Annotated[
     Path | None,
     typer.Option(
@@ -310,11 +322,19 @@ def replayable_options(context: typer.Context) -> dict[str, Any]:
     """Return the options that make this command's result, JSON-able, as `--config` reads them."""
     parameters = [p for p in context.command.params if p.name in context.params]
     return {
-        _flag(parameter): str(value.resolve()) if isinstance(value, Path) else value
+        _flag(parameter): _replayable(value)
         for parameter in parameters
         if (value := context.params[str(parameter.name)]) is not None
         and parameter.name not in NOT_SAVED
     }
+
+
+def _replayable(value: Any) -> Any:
+    """Return a value as `--config` takes it from any directory; of several paths one is a word."""
+    if isinstance(value, list) and value and isinstance(value[0], Path):
+        paths = [_replayable(path) for path in value]
+        return paths[0] if len(paths) == 1 else paths
+    return str(value.resolve()) if isinstance(value, Path) else value
 
 
 def _is_group(parameter: inspect.Parameter) -> bool:

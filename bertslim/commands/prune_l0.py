@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 
 from bertslim.commands.figures import figures
-from bertslim.commands.finetune import SECONDS_BETWEEN_SAVES, lasting, train_settings
+from bertslim.commands.finetune.command import lasting, train_settings
+from bertslim.commands.finetune.work import SECONDS_BETWEEN_SAVES
 from bertslim.commands.options import (
     DeviceOption,
     Model,

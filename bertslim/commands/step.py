@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from bertslim.commands.options import StepOptions, replayable_options
 from bertslim.console import Verbosity, note, reserved_stdout, verbosity
 from bertslim.errors import OutputExistsError, SettingsError, UpstreamError
 from bertslim.store import provenance
-from bertslim.store.checkpoint import Checkpoint
+from bertslim.store.checkpoint import TASKS, Checkpoint
 from bertslim.store.staging import (
     RESUME,
     explained_os_errors,
@@ -45,6 +45,7 @@ class Step:
         suffix: What the default output's name adds to the input's.
         method_version: Raised when the same settings come to mean another result.
         beside: What the default output lies beside, and is named after, where that is no `model`.
+        tasks: Names of tasks whose whole models lie inside, with a report of their own for each.
     """
 
     command: str
@@ -55,6 +56,7 @@ class Step:
     data_sources: dict[str, str] = field(default_factory=dict)
     method_version: int = 1
     beside: Path | None = None
+    tasks: tuple[str, ...] = ()
 
     def request(self) -> provenance.Request:
         """Return the request, with the inputs as they are on disk now."""
@@ -187,6 +189,9 @@ def _fill(
                 environment=provenance.environment(),
                 lineage=lineage,
             )
+            for name in step.tasks:
+                own = replace(record, report=report["tasks"][name])
+                provenance.write_provenance(stage / TASKS / name, own)
             provenance.write_provenance(stage, record)
             # Somebody else may have made the directory in the meantime.
             _refuse_to_overwrite(output, force=force)

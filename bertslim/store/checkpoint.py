@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,8 @@ TOKENIZER_FILES = (
     "sentencepiece.bpe.model",
     "spiece.model",
 )
+TASKS = "tasks"
+"""Folder of the whole models, by the tasks' names, where several tasks share an encoder."""
 RECURRENT = "slim_lstm"
 """The model type of recurrent models."""
 HUB_PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.model")
@@ -65,6 +67,20 @@ class Checkpoint:
     def is_recurrent(self) -> bool:
         """Whether it holds a recurrent model, and no transformer."""
         return self.config.get("model_type") == RECURRENT
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The names of the tasks that share this encoder, whose whole models lie inside."""
+        return tuple(sorted(file.parent.name for file in self.path.glob(f"{TASKS}/*/{CONFIG}")))
+
+    def of_task(self, name: str) -> "Checkpoint":
+        """Open the whole model of one of `tasks`.
+
+        Raises:
+            CheckpointError: As `open_checkpoint`.
+        """
+        found = open_checkpoint(self.path / TASKS / name)
+        return replace(found, origin=f"{self.origin}/{TASKS}/{name}")
 
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return every tensor's shape, read from the file headers alone."""

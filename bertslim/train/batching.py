@@ -24,6 +24,9 @@ TOKEN_COLUMNS = ("input_ids", "token_type_ids", "labels")
 EXAMPLE_COLUMNS = ("labels", "start_positions", "end_positions")
 LOGITS_AT = "logits_at"
 """Column that tells a masked language model where its guesses are wanted: (batch, length)."""
+TURN = "turn."
+"""Where several tasks learn in turns, a column that begins with this ends with the task's number:
+names are read without waiting for the GPU, values are not."""
 
 
 def length_buckets(

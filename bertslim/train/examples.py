@@ -153,7 +153,8 @@ def suited(task: Task, model: SlimModel) -> Task:
     if (kind := model_kind(model)) != task.kind:
         raise DataError(
             f"task {task.name} is {task.kind}, but the model's head is for {kind or 'nothing'}",
-            f"bertslim finetune MODEL --task {task.name}.toml gives it such a head",
+            f"bertslim finetune MODEL --task {task.name}.toml gives it such a head; one of several "
+            f"tasks has a model with it in MODEL/tasks/{task.name}",
         )
     return replace(task, labels=_ordered_labels(task, model)) if task.kind in LABELLED else task
 

@@ -1,43 +1,79 @@
 """The only training loop: fine-tuning, recovery and distillation differ in the objective alone."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
+from typing import Generic, TypeVar
 
 import torch
 from datasets import Dataset
+from transformers import PreTrainedModel
 
 from bertslim.errors import TrainingError
+from bertslim.model.multitask import MultiTaskModel
+from bertslim.train.feeding import Feed, Prepare, TaskFeed, Turns
 from bertslim.train.interruption import postponed_interruption
 from bertslim.train.objectives import Objective
 from bertslim.train.optimisation import adamw, training_mode
 from bertslim.train.precision import choose_device, choose_precision
 from bertslim.train.resume import ResumeFolder
-from bertslim.train.session import BeforeStep, Evaluate, Model, Prepare, Session
+from bertslim.train.session import BeforeStep, Evaluate, Model, Session
 from bertslim.train.settings import TrainReport, TrainSettings
-from bertslim.train.stepping import Lesson, Stepper, join_processes
+from bertslim.train.stepping import Lesson, Lessons, Stepper, join_processes
 from bertslim.train.teacher import Teacher
 
 LOGITS: Mapping[str, bool] = MappingProxyType({})
 """Nothing is asked of the student beside its logits and loss."""
 
+OneTaskModel = TypeVar("OneTaskModel", bound=PreTrainedModel)
 Optimize = Callable[[Model], torch.optim.Optimizer]
 """Builds an optimizer over a model."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Course:
+    """What is learnt of one task, and how; see `fit`."""
+
+    rows: Dataset
+    objective: Objective
+    teacher: Teacher | None = None
+    asked: Mapping[str, bool] = field(default_factory=dict)
+    prepare: Prepare | None = None
+
+    def feed(self, model: PreTrainedModel, settings: TrainSettings) -> TaskFeed:
+        """Return the batches for a model.
+
+        Raises:
+            TrainingError: there is none.
+        """
+        if len(self.rows) == 0:
+            raise TrainingError(
+                "there is no example to train on", "check the task's training files"
+            )
+        padding = model.config.padding_id
+        size, seed = settings.batch_size, settings.seed
+        return TaskFeed(self.rows, size, seed, padding, self.teacher, self.prepare)
+
+    def lesson(self, model: PreTrainedModel) -> Lesson:
+        """Return what makes losses of a batch."""
+        return Lesson(model, self.objective, self.teacher, self.asked)
+
+
 def fit(
-    model: Model,
+    model: OneTaskModel,
     train: Dataset,
     objective: Objective,
     settings: TrainSettings,
     *,
     teacher: Teacher | None = None,
     asked: Mapping[str, bool] = LOGITS,
-    optimize: Optimize[Model] | None = None,
-    evaluate: Evaluate[Model] | None = None,
+    optimize: Optimize[OneTaskModel] | None = None,
+    evaluate: Evaluate[OneTaskModel] | None = None,
     prepare: Prepare | None = None,
     before_step: BeforeStep | None = None,
     resume: ResumeFolder | None = None,
-) -> tuple[Model, TrainReport]:
+) -> tuple[OneTaskModel, TrainReport]:
     """Train a model in place and leave it with its best weights.
 
     Args:
@@ -61,39 +97,101 @@ def fit(
         UnavailableError: the device or the precision asked for is not there.
         KeyboardInterrupt: on SIGINT and SIGTERM, once the step under way is done and saved.
     """
-    if len(train) == 0:
-        raise TrainingError("there is no example to train on", "check the task's training files")
+    course = Course(train, objective, teacher, asked, prepare)
+    run = _Run(
+        model,
+        course.lesson(model),
+        course.feed(model, settings),
+        settings,
+        optimize=partial(optimize, model) if optimize else None,
+        evaluate=evaluate,
+        before_step=before_step,
+        resume=resume,
+    )
+    return _done(run)
+
+
+def fit_tasks(
+    model: MultiTaskModel,
+    courses: Mapping[str, Course],
+    settings: TrainSettings,
+    *,
+    balance: float,
+    evaluate: Evaluate[MultiTaskModel] | None = None,
+    resume: ResumeFolder | None = None,
+) -> tuple[MultiTaskModel, TrainReport]:
+    """Train the models of several tasks, which share an encoder; see `fit`.
+
+    Each step learns one task. Losses of the same name are averaged over all steps of an epoch, of
+    whatever task.
+
+    Args:
+        model: What is trained.
+        courses: By the tasks' names, with losses of the same names.
+        settings: How.
+        balance: How often a task's turn comes; see `Turns`.
+        evaluate: As of `fit`.
+        resume: As of `fit`.
+
+    Raises:
+        TrainingError: As `fit`, as whatever else is raised.
+    """
+    pairs = [(courses[name], one) for name, one in model.tasks.items()]
+    feeds = [course.feed(one, settings) for course, one in pairs]
+    run = _Run(
+        model,
+        Lessons([course.lesson(one) for course, one in pairs]),
+        Turns(feeds, balance, settings.seed),
+        settings,
+        evaluate=evaluate,
+        resume=resume,
+    )
+    return _done(run)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Run(Generic[Model]):
+    """All that is asked of the loop."""
+
+    model: Model
+    lesson: Lesson | Lessons
+    feed: Feed
+    settings: TrainSettings
+    optimize: Callable[[], torch.optim.Optimizer] | None = None
+    evaluate: Evaluate[Model] | None = None
+    before_step: BeforeStep | None = None
+    resume: ResumeFolder | None = None
+
+
+def _done(run: _Run[Model]) -> tuple[Model, TrainReport]:
+    settings = run.settings
     device = choose_device(settings.device)
     dropout, freeze = settings.dropout, settings.freeze_embeddings
     with (
-        training_mode(model, dropout=dropout, freeze_embeddings=freeze),
+        training_mode(run.model, dropout=dropout, freeze_embeddings=freeze),
         torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
         postponed_interruption() as request,
     ):
-        lesson = Lesson(model, objective, teacher, asked)
         rate, decay = settings.learning_rate, settings.weight_decay
-        optimizer = optimize(model) if optimize else adamw(lesson, rate, decay)
-        stepper = _stepper(lesson, optimizer, settings, device)
-        if teacher is not None:
-            teacher.settle(stepper.accelerator.device)
+        optimizer = run.optimize() if run.optimize else adamw(run.lesson, rate, decay)
+        stepper = _stepper(run.lesson, optimizer, settings, device)
+        run.lesson.settle(stepper.accelerator.device)
         session = Session(
-            model,
-            train,
+            run.model,
+            run.feed,
             settings,
             stepper,
             request,
-            teacher,
-            evaluate,
-            prepare,
-            before_step,
-            resume,
+            run.evaluate,
+            run.before_step,
+            run.resume,
         )
         session.run()
-    return model, _report(session)
+    return run.model, _report(session)
 
 
 def _stepper(
-    lesson: Lesson,
+    lesson: Lesson | Lessons,
     optimizer: torch.optim.Optimizer,
     settings: TrainSettings,
     device: torch.device,

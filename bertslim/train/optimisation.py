@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from bertslim.model.multitask import MultiTaskModel
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Group:
@@ -91,7 +93,7 @@ def clip_gradients(optimizer: torch.optim.Optimizer, largest: float) -> Tensor:
 
 @contextmanager
 def training_mode(
-    model: PreTrainedModel, *, dropout: float, freeze_embeddings: bool
+    model: PreTrainedModel | MultiTaskModel, *, dropout: float, freeze_embeddings: bool
 ) -> Iterator[None]:
     """Put a model into training with this dropout everywhere, and back as it was afterwards.
 

@@ -6,16 +6,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-import numpy as np
 import torch
 from accelerate.utils import broadcast
-from datasets import Dataset
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from bertslim.console import note, track
 from bertslim.errors import TrainingError
-from bertslim.train.batching import Batch, collate, length_buckets, row_lengths, rows_at
+from bertslim.model.multitask import MultiTaskModel
+from bertslim.train.feeding import Feed
 from bertslim.train.interruption import StopRequest
 from bertslim.train.optimisation import rate_flags, scale_learning_rates, warm_up_and_decay
 from bertslim.train.resume import (
@@ -28,9 +27,8 @@ from bertslim.train.resume import (
 )
 from bertslim.train.settings import TrainSettings
 from bertslim.train.stepping import GRADIENT_NORM, Stepper
-from bertslim.train.teacher import Teacher
 
-Model = TypeVar("Model", bound=PreTrainedModel)
+Model = TypeVar("Model", bound=PreTrainedModel | MultiTaskModel)
 
 STEPS_BETWEEN_READINGS = {"cpu": 1, "cuda": 16}
 """To read a loss is to wait for the GPU."""
@@ -45,8 +43,6 @@ class Scored(Protocol):
 
 
 Evaluate = Callable[[Model], Scored]
-Prepare = Callable[[Batch, np.random.Generator], Batch]
-"""Changes each step's padded batch before it is learnt from: masks tokens, for example."""
 BeforeStep = Callable[[int], None]
 """Is told each step's number, from 0, before it is taken: what a curriculum goes by."""
 
@@ -56,13 +52,11 @@ class Session(Generic[Model]):
     """One run of the program over a training run, which may take several."""
 
     model: Model
-    train: Dataset
+    feed: Feed
     settings: TrainSettings
     stepper: Stepper
     request: StopRequest
-    teacher: Teacher | None
     evaluate: Evaluate[Model] | None
-    prepare: Prepare | None
     before_step: BeforeStep | None
     resume: ResumeFolder | None
     progress: Progress = field(default_factory=Progress)
@@ -78,10 +72,8 @@ class Session(Generic[Model]):
     def run(self) -> None:
         """Train from where the saved state ends to the last epoch; leave the best weights."""
         self._load()
-        lengths = row_lengths(self.train)
         for epoch in range(self.progress.epoch, self.settings.epochs):
-            settings = self.settings
-            batches = length_buckets(lengths, settings.batch_size, seed=settings.seed, epoch=epoch)
+            batches = self.feed.deal(epoch)
             self._learn(batches)
             self._finish_epoch(len(batches))
         if self.request.made:
@@ -102,16 +94,11 @@ class Session(Generic[Model]):
                 started = time.monotonic()
 
     def _step(self, indices: Sequence[int], steps: int) -> None:
-        settings, progress = self.settings, self.progress
+        progress = self.progress
         if self.before_step is not None:
             self.before_step(progress.step)
-        batch = collate(rows_at(self.train, indices), self.model.config.padding_id)
-        if self.prepare is not None:
-            random = np.random.default_rng([settings.seed, progress.step])
-            batch = self.prepare(batch, random)
-        if self.teacher is not None:
-            batch |= self.teacher.columns(indices)
-        factor = warm_up_and_decay(progress.step, steps, settings.warmup)
+        batch = self.feed.batch(indices, progress.step)
+        factor = warm_up_and_decay(progress.step, steps, self.settings.warmup)
         scale_learning_rates(self.stepper.optimizer, factor)
         self.unread.append(self.stepper.step(batch, progress.step))
         progress.step += 1

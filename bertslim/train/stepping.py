@@ -1,9 +1,10 @@
 """One optimisation step, on one process or on many."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import cast
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 from torch import Tensor, nn
 
-from bertslim.train.batching import Batch, MicroBatch, micro_batches
+from bertslim.train.batching import TURN, Batch, MicroBatch, micro_batches
 from bertslim.train.objectives import Objective
 from bertslim.train.optimisation import clip_gradients
 from bertslim.train.precision import Precision, autocast
@@ -56,11 +57,36 @@ class Lesson(nn.Module):
         self.teacher = teacher
         self.asked = asked
 
+    def settle(self, device: torch.device) -> None:
+        """Let the teacher get ready on the device of the training."""
+        if self.teacher is not None:
+            self.teacher.settle(device)
+
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the named losses of a batch."""
         own = {name: column for name, column in batch.items() if not name.startswith(TEACHER)}
         taught = None if self.teacher is None else self.teacher.answers(batch)
         return self.objective(self.student(**own, **self.asked), taught, own)
+
+
+class Lessons(nn.Module):
+    """A lesson for each of several tasks; a batch names the one that it is for."""
+
+    def __init__(self, lessons: Sequence[Lesson]) -> None:
+        super().__init__()
+        self.lessons = nn.ModuleList(lessons)
+
+    def settle(self, device: torch.device) -> None:
+        """Let all teachers get ready on the device of the training."""
+        for lesson in self.lessons:
+            cast("Lesson", lesson).settle(device)
+
+    def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the named losses of a batch; see `TURN`."""
+        turn = next(name for name in batch if name.startswith(TURN))
+        own = {name: column for name, column in batch.items() if name != turn}
+        losses: dict[str, Tensor] = self.lessons[int(turn.removeprefix(TURN))](own)
+        return losses
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +95,7 @@ class Stepper:
 
     accelerator: Accelerator
     lesson: nn.Module
-    """A `Lesson`, wrapped where there are several processes."""
+    """A `Lesson`, or `Lessons`, wrapped where there are several processes."""
     optimizer: torch.optim.Optimizer
     precision: Precision
     accumulation: int
@@ -78,7 +104,7 @@ class Stepper:
 
     @property
     def trained(self) -> nn.Module:
-        """What holds the trained weights: the `Lesson` itself."""
+        """What holds the trained weights: the `Lesson` itself, or the `Lessons`."""
         lesson: nn.Module = self.accelerator.unwrap_model(self.lesson)
         return lesson
 

@@ -26,8 +26,11 @@ RECURRENT = {
 """Recipes of students that are built, and the kind of task they are for."""
 FURTHER = ("xtremedistil-2", "xtremedistil-3")
 """Recipes that go on with what another one made."""
-RECIPES = [recipe for recipe in ALL if recipe.stem not in (*RECURRENT, *FURTHER)]
+SEVERAL = "mkd"
+"""The recipe of several tasks."""
+RECIPES = [recipe for recipe in ALL if recipe.stem not in (*RECURRENT, *FURTHER, SEVERAL)]
 LEARNT = {
+    "mkd": {"mse": 1.0},
     "tang-bilstm": {"mse": 1.0},
     "izsak-ner": {"soft": 1.0},
     "izsak-ner-crf": {"soft": 0.1, "pseudo": 1.0},
@@ -63,6 +66,23 @@ def test_the_command_takes_those_of_recurrent_students(
     wishes = wishes_of(recipe)
     assert isinstance(wishes.student, RecurrentShape)
     refuse_other_tasks(wishes.student, RECURRENT[name])
+
+
+def test_the_command_takes_that_of_several_tasks(
+    tmp_path: Path, tiny: Path, sentence_task: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (recipe,) = (path for path in ALL if path.stem == SEVERAL)
+    shutil.copytree(sentence_task.parent, tmp_path / "data")
+    shutil.copy(tmp_path / "data" / "task.toml", tmp_path / "data" / "other.toml")
+    shutil.copytree(tiny, tmp_path / "tiny")
+    for name in ("task", "other"):
+        shutil.copytree(tiny, tmp_path / "tiny" / "tasks" / name)
+    monkeypatch.chdir(tmp_path)
+    tasks = ["--task", "data/task.toml", "--task", "data/other.toml"]
+    words = ["distill", "tiny", "--teacher", "tiny", *tasks, "--config", str(recipe)]
+    assert main([*words, "--dry-run"]) == 0
+    given = tomllib.loads(recipe.read_text())
+    assert all((ALL[0].parents[2] / task).is_file() for task in given["task"])
 
 
 @pytest.mark.parametrize("name", LEARNT)

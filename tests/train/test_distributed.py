@@ -33,3 +33,8 @@ def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
     for found, expected in zip(told["losses"], report.losses, strict=True):
         assert found == pytest.approx(dict(expected), abs=1e-5)
     assert_close(load_file(tmp_path / "weights.safetensors"), weights(model), atol=1e-5)
+    tasks, tasks_report = worker.train_tasks()
+    losses = json.loads((tmp_path / "tasks.json").read_text())
+    for found, expected in zip(losses, tasks_report.losses, strict=True):
+        assert found == pytest.approx(dict(expected), abs=1e-5)
+    assert_close(load_file(tmp_path / "tasks.safetensors"), weights(tasks), atol=1e-5)

@@ -16,10 +16,10 @@ from transformers import PreTrainedModel
 from bertslim.errors import TrainingError
 from bertslim.train import interruption
 from bertslim.train.batching import Batch
+from bertslim.train.feeding import Prepare
 from bertslim.train.loop import fit
 from bertslim.train.objectives import labels_objective
 from bertslim.train.resume import STATE_FILE, ResumeFolder
-from bertslim.train.session import Prepare
 from bertslim.train.settings import TrainReport
 from tests.train.training import assert_equal, classifier, sentences, settings, weights
 

@@ -12,13 +12,22 @@ from accelerate import PartialState
 from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
+from bertslim.model.multitask import MultiTaskModel
 from bertslim.train.batching import Batch
-from bertslim.train.loop import fit
+from bertslim.train.feeding import Prepare
+from bertslim.train.loop import Course, fit, fit_tasks
 from bertslim.train.objectives import labels_objective
 from bertslim.train.resume import ResumeFolder
-from bertslim.train.session import Prepare
 from bertslim.train.settings import TrainReport
-from tests.train.training import assert_equal, settings, tagged, tagger, weights
+from tests.train.training import (
+    assert_equal,
+    classifier,
+    sentences,
+    settings,
+    tagged,
+    tagger,
+    weights,
+)
 
 # 17 rows in batches of 8: the last batch has one row, so that other processes have none.
 ROWS, RUN = 17, settings(accumulation=2)
@@ -51,6 +60,14 @@ def train(
     )
 
 
+def train_tasks() -> tuple[MultiTaskModel, TrainReport]:
+    """Two tasks in turns: in every step one of the heads has no part."""
+    model = MultiTaskModel({"texts": classifier(), "tags": tagger()})
+    rows = {"texts": sentences(ROWS), "tags": tagged(ROWS)}
+    courses = {name: Course(own, labels_objective) for name, own in rows.items()}
+    return fit_tasks(model, courses, RUN, balance=0.5)
+
+
 def interrupt_the_last_process(folder: Path) -> None:
     """Let only the last process get a signal; all have to stop."""
     steps = iter(range(1, 100))
@@ -74,7 +91,11 @@ def main(output: Path) -> None:
     resumed, resumed_report = train(output / "state")
     assert_equal(weights(resumed), weights(model))
     assert resumed_report.losses == report.losses
+    tasks, tasks_report = train_tasks()
     if PartialState().is_main_process:
+        save_file(weights(tasks), output / "tasks.safetensors")
+        tasks_losses = [dict(epoch) for epoch in tasks_report.losses]
+        (output / "tasks.json").write_text(json.dumps(tasks_losses))
         save_file(weights(model), output / "weights.safetensors")
         losses = [dict(epoch) for epoch in report.losses]
         told = {"losses": losses, "metrics": report.metrics, "processes": report.processes}

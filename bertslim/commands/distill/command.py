@@ -1,5 +1,7 @@
 """`bertslim distill`."""
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,22 +14,32 @@ from bertslim.commands.distill.options import (
     refuse_what_cannot_be,
     vectors_file,
 )
-from bertslim.commands.finetune import few_labels_setting, lasting, train_settings
+from bertslim.commands.distill.teachers import teachers_of
+from bertslim.commands.finetune.command import few_labels_setting, lasting, train_settings
+from bertslim.commands.multitask import (
+    Balance,
+    heads_of,
+    load_tasks,
+    names_of_several,
+    task_digests,
+    task_sources,
+    together,
+)
 from bertslim.commands.options import (
     RECURRENT,
     TRANSFORMER,
     DeviceOption,
     Seed,
     StepOptions,
-    TaskFile,
+    TaskFiles,
     TrainingOptions,
     command,
 )
 from bertslim.commands.step import Step, read_source, run_step
-from bertslim.errors import SettingsError
-from bertslim.store.checkpoint import Checkpoint, open_checkpoint
+from bertslim.errors import gathered
+from bertslim.store.checkpoint import open_checkpoint
 from bertslim.store.digest import file_digest
-from bertslim.train.task import Task, load_task, task_digest
+from bertslim.train.task import Task
 
 
 def register(app: typer.Typer) -> None:
@@ -48,6 +60,8 @@ def register(app: typer.Typer) -> None:
           --student layers=3 --objective tinybert
         bertslim distill models/sst2 --teacher models/sst2 --task sst2.toml --student bilstm \\
           --unlabelled reviews.txt --alpha 1
+        bertslim distill models/sst2 --teacher models/sst2 --teacher models/stsb --task sst2.toml \\
+          --task stsb.toml --student attentive-lstm
         """,
     )(distill)
 
@@ -68,11 +82,13 @@ def distill(
             "--teacher",
             metavar="MODEL",
             help="Directory or hub name of a model that was fine-tuned on the task; "
-            "the answers of several are averaged.",
+            "the answers of several are averaged. With several --task: one for each, in their "
+            "order, or one that was fine-tuned on all.",
             show_default=False,
         ),
     ],
-    task: TaskFile,
+    task: TaskFiles,
+    balance: Balance = None,
     seed: Seed = 0,
     device: DeviceOption = "auto",
     *,
@@ -93,13 +109,16 @@ def distill(
     With a masked-lm task the student learns from plain text, before any task: the words that its
     teacher guesses, or, with --objective tinybert, its states alone; it has no head then.
 
+    With several --task one student encoder learns them in turns, with a head for each. The output
+    is the encoder, and tasks/NAME in it the whole student of each task; the best epoch is that of
+    the best mean of the tasks' metrics.
+
     Interrupt it and run the same command again: it goes on where it was.
     """
     from bertslim.methods.distill.recurrent import RecurrentShape, refuse_other_tasks
     from bertslim.methods.distill.settings import distill_settings, requested
 
-    described = load_task(task)
-    refuse_what_cannot_be(described, teaching, building)
+    tasks = load_tasks(task)
     vectors = vectors_file(building.embeddings)
     wishes = distill_settings(
         teaching.objective,
@@ -110,14 +129,18 @@ def distill(
         building.student,
         building.embeddings,
     )
+    refuse_what_cannot_be(tasks, teaching, building, wishes)
     refuse_unguessed_words(teaching, wishes)
     checkpoint = open_checkpoint(read_source(model))
     anew = isinstance(wishes.student, RecurrentShape)
     pace = RECURRENT if anew or checkpoint.is_recurrent else TRANSFORMER
     settings = train_settings(training, seed, device, pace)
-    teachers = _open_teachers(teacher)
+    teachers = teachers_of(teacher, tasks)
     if isinstance(wishes.student, RecurrentShape):
-        refuse_other_tasks(wishes.student, described.kind)
+        kinds = dict.fromkeys(one.kind for one in tasks)
+        refusals = [partial(refuse_other_tasks, wishes.student, kind) for kind in kinds]
+        gathered("the student is not for all of these tasks", refusals)
+    several, heads = together(tasks, balance), heads_of(checkpoint, tasks)
     given = {"unlabelled": teaching.unlabelled, "embeddings": vectors}
     texts = {role: path for role, path in given.items() if path}
     wanted = Step(
@@ -125,59 +148,57 @@ def distill(
         settings={
             **requested(wishes),
             **lasting(settings),
-            **_of_words(described, teaching),
-            **few_labels_setting(building.labels_per_class, described),
+            **_of_words(tasks, teaching),
+            **few_labels_setting(building.labels_per_class, tasks),
             **({"thaw": True} if building.thaw else {}),
+            **several,
         },
-        inputs={"model": checkpoint, **teachers},
+        inputs={
+            "model": checkpoint,
+            **{f"model-{name}": head for name, head in heads.items()},
+            **{role: one for own in teachers.values() for role, one in own.items()},
+        },
         suffix=_suffix(building.student),
-        data={
-            "task": task_digest(described, ("train", "validation")),
-            **{role: file_digest(path) for role, path in texts.items()},
+        data={**task_digests(tasks), **{role: file_digest(path) for role, path in texts.items()}},
+        data_sources={
+            **task_sources(tasks, task),
+            **{role: str(path) for role, path in texts.items()},
         },
-        data_sources={"task": str(task), **{role: str(path) for role, path in texts.items()}},
+        tasks=names_of_several(tasks),
     )
 
     def work(directory: Path, resume: Path) -> dict[str, Any]:
         from bertslim.commands.distill.job import Job
+        from bertslim.commands.distill.together import run_together
         from bertslim.commands.distill.work import run
 
-        job = Job(
-            checkpoint,
-            tuple(teachers.values()),
-            described,
-            wishes,
-            settings,
-            unlabelled=teaching.unlabelled,
-            vectors=vectors,
-            labels_per_class=building.labels_per_class,
-            thaw=building.thaw,
-            cache=teaching.cache,
-            live=teaching.no_cache,
-            words=teaching.words,
-        )
-        return run(job, directory, resume)
+        jobs = {
+            one.name: Job(
+                heads.get(one.name, checkpoint),
+                tuple(teachers[one.name].values()),
+                one,
+                wishes,
+                settings,
+                unlabelled=teaching.unlabelled,
+                vectors=vectors,
+                labels_per_class=building.labels_per_class,
+                thaw=building.thaw,
+                cache=teaching.cache,
+                live=teaching.no_cache,
+                words=teaching.words,
+            )
+            for one in tasks
+        }
+        if several:
+            return run_together(jobs, several["balance"], directory, resume)
+        return run(jobs[tasks[0].name], directory, resume)
 
     run_step(context, wanted, step, work, restart=training.restart)
 
 
-def _open_teachers(names: list[str]) -> dict[str, Checkpoint]:
-    """Open the teachers; the first is `teacher`, the second `teacher-2`.
-
-    Raises:
-        SettingsError: If one of them is there twice.
-    """
-    checkpoints = [open_checkpoint(name) for name in names]
-    places = [checkpoint.path.resolve() for checkpoint in checkpoints]
-    if twice := [n for n, place in zip(names, places, strict=True) if places.count(place) > 1]:
-        raise SettingsError(f"--teacher {twice[0]} is given twice", "name each teacher once")
-    roles = ["teacher", *(f"teacher-{number}" for number in range(2, len(names) + 1))]
-    return dict(zip(roles, checkpoints, strict=True))
-
-
-def _of_words(task: Task, teaching: TeachingOptions) -> dict[str, str]:
-    """Return the settings that masked-lm tasks have beside the others."""
-    return {"words": teaching.words} if task.kind == "masked-lm" else {}
+def _of_words(tasks: Sequence[Task], teaching: TeachingOptions) -> dict[str, str]:
+    """Return the settings that masked-lm tasks, which are learnt alone, have beside the others."""
+    return {"words": teaching.words} if tasks[0].kind == "masked-lm" else {}
 
 
 def _suffix(student: str | None) -> str:

@@ -16,6 +16,8 @@ from bertslim.commands.distill.teachers import (
 from bertslim.errors import SettingsError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from datasets import Dataset
 
     from bertslim.commands.distill.job import Job
@@ -28,6 +30,18 @@ if TYPE_CHECKING:
 LABELS = ("label", "tags")
 POOLED = (*TEXTS, TAGS)
 """Kinds of task of which more texts can be had without labels."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lore:
+    """What is there before there is a student."""
+
+    models: "Sequence[SlimModel]"
+    """Of the teachers."""
+    labels: tuple[str, ...]
+    """In the order of the student's outputs."""
+    to_learn: "Dataset"
+    to_choose: "Dataset | None"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,26 +60,43 @@ class Material:
     """and so is this."""
 
 
-def material_of(job: "Job") -> Material:
-    """Open the models, see whether they fit together, and read the data.
+def lore_of(job: "Job") -> Lore:
+    """Open the teachers, and read what is learnt from.
 
     Raises:
-        SettingsError: If what is asked for cannot be made of these models.
+        SettingsError: If labels are wanted that are not there.
         DataError: If a teacher is for another task.
     """
-    from bertslim.commands.distill.student import origin_of
-    from bertslim.methods.distill.plan import plan
     from bertslim.train.readers import read_split
 
     _check_unlabelled(job)
     models = [open_teacher(job, checkpoint) for checkpoint in job.teachers]
     data = read_split(job.task, "train")
     to_learn, to_choose = _divided(job, data)
-    origin = origin_of(job, models[0], taught_labels(job, models[0], data), to_learn)
+    return Lore(models, taught_labels(job, models[0], data), to_learn, to_choose)
+
+
+def material_of(job: "Job", lore: Lore, texts: "Sequence[Dataset]") -> Material:
+    """Open the student, see whether all fit together, and read the data as they do.
+
+    Args:
+        job: What is asked for.
+        lore: Of this job.
+        texts: All that the student will learn from, of whatever task.
+
+    Raises:
+        SettingsError: If what is asked for cannot be made of these models.
+        DataError: If teachers disagree about the labels.
+    """
+    from bertslim.commands.distill.student import origin_of
+    from bertslim.methods.distill.plan import plan
+
+    models = lore.models
+    origin = origin_of(job, models[0], lore.labels, texts)
     cut, config = _cut(job, origin.model)
     planned = plan(job.distill, config, models[0].config)
     check_together(job, planned, config, models)
-    learnt, held_out, reported = _examples(job, origin, to_learn, to_choose)
+    learnt, held_out, reported = _examples(job, origin, lore.to_learn, lore.to_choose)
     pairs = zip(job.teachers, models, strict=True)
     experts = tuple(expert(job, *pair, planned, learnt, reported) for pair in pairs)
     if planned.needs_teacher and job.task.kind == TAGS:

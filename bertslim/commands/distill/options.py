@@ -1,5 +1,6 @@
 """What `distill` can be told beside the options of all training, and what excludes what."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -131,23 +132,43 @@ class TeachingOptions:
     ] = False
 
 
-def refuse_what_cannot_be(task: Task, teaching: TeachingOptions, building: StudentOptions) -> None:
+def refuse_what_cannot_be(
+    tasks: Sequence[Task], teaching: TeachingOptions, building: StudentOptions, wishes: "Distill"
+) -> None:
     """Refuse options that do not go together.
 
     Raises:
         SettingsError: With all of them.
     """
-    faults = []
-    if teaching.words == "all" and task.kind != "masked-lm":
-        faults.append(f"--words all is for masked-lm tasks; {task.name} is {task.kind}")
-    if teaching.unlabelled and task.kind not in POOLED:
-        faults.append(f"--unlabelled is for tasks on texts and tags; {task.name} is {task.kind}")
+    faults = [fault for task in tasks for fault in _faults_of_task(task, teaching)]
     if teaching.cache and teaching.no_cache:
         faults.append("--cache and --no-cache exclude each other")
     if building.thaw and processes() > 1:
         faults.append("--thaw is for one process: those of torchrun settle first what learns")
+    if len(tasks) > 1:
+        faults += _faults_of_several(teaching, building, wishes)
     if faults:
         raise SettingsError(fault_list("these options do not go together", faults))
+
+
+def _faults_of_task(task: Task, teaching: TeachingOptions) -> Iterator[str]:
+    if teaching.words == "all" and task.kind != "masked-lm":
+        yield f"--words all is for masked-lm tasks; {task.name} is {task.kind}"
+    if teaching.unlabelled and task.kind not in POOLED:
+        yield f"--unlabelled is for tasks on texts and tags; {task.name} is {task.kind}"
+
+
+def _faults_of_several(
+    teaching: TeachingOptions, building: StudentOptions, wishes: "Distill"
+) -> Iterator[str]:
+    from bertslim.methods.distill.plan import compared_states
+
+    if terms := compared_states(wishes):
+        yield f"{', '.join(terms)} of several tasks: they have answers to learn, task, soft and mse"
+    if teaching.unlabelled:
+        yield "--unlabelled is for one task: of several it is not known which its texts are for"
+    if building.thaw:
+        yield "--thaw is for one task"
 
 
 def refuse_unguessed_words(teaching: TeachingOptions, wishes: "Distill") -> None:

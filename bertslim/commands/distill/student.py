@@ -1,6 +1,6 @@
 """The model that becomes the student, and how it reads: the input, or a recurrent model anew."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,7 +44,7 @@ class Origin:
 
 
 def origin_of(
-    job: "Job", teacher: "SlimModel", labels: tuple[str, ...], texts: "Dataset"
+    job: "Job", teacher: "SlimModel", labels: tuple[str, ...], texts: "Sequence[Dataset]"
 ) -> Origin:
     """Open or build what becomes the student.
 
@@ -83,20 +83,21 @@ def _opened(job: "Job", labels: tuple[str, ...]) -> "SlimModel":
 
 
 def _word_tokenizer(
-    shape: "RecurrentShape", texts: "Dataset", like: "PreTrainedTokenizerBase"
+    shape: "RecurrentShape", texts: "Sequence[Dataset]", like: "PreTrainedTokenizerBase"
 ) -> "PreTrainedTokenizerBase":
     from bertslim.train.vocabulary import word_tokenizer
 
-    whole = "tokens" in texts.column_names
+    whole = any("tokens" in data.column_names for data in texts)
     return word_tokenizer(_texts(texts), shape.sizes.words, like, whole=whole)
 
 
-def _texts(data: "Dataset") -> Iterator[str]:
-    if "tokens" in data.column_names:
-        yield from map(" ".join, data["tokens"])
-    for name in TEXT_COLUMNS:
-        if name in data.column_names:
-            yield from data[name]
+def _texts(sets: "Sequence[Dataset]") -> Iterator[str]:
+    for data in sets:
+        if "tokens" in data.column_names:
+            yield from map(" ".join, data["tokens"])
+        for name in TEXT_COLUMNS:
+            if name in data.column_names:
+                yield from data[name]
 
 
 def _built(

@@ -1,10 +1,11 @@
 """Who teaches in `distill`: the models, their labels, and the data as they read it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bertslim.errors import DataError, SettingsError
+from bertslim.errors import DataError, SettingsError, fault_list
+from bertslim.store.checkpoint import open_checkpoint
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from bertslim.model.slim import SlimConfig, SlimModel
     from bertslim.store.checkpoint import Checkpoint
     from bertslim.train.examples import Examples
+    from bertslim.train.task import Task
 
 TEXTS = ("text-classification", "text-regression")
 """Kinds of task in which a text is one row, whatever its tokens are."""
@@ -33,6 +35,60 @@ class Expert:
     """The training rows as it reads them; None if it reads what the student reads."""
     reported: "Examples | None"
     """What it is scored on; None where nothing is guessed."""
+
+
+def teachers_of(
+    names: Sequence[str], tasks: "Sequence[Task]"
+) -> "dict[str, dict[str, Checkpoint]]":
+    """Open the teachers of each task, by its name and then by what the record calls them.
+
+    Several teachers of one task are `teacher`, `teacher-2`, ...; of several tasks each has one,
+    which is a model of them all, or a model of its own, in the order of the tasks.
+
+    Raises:
+        SettingsError: If one is there twice, a task has none, or they are too few or too many.
+    """
+    if len(tasks) > 1:
+        found = _teachers_of_several(names, tasks)
+        return {name: {f"teacher-{name}": one} for name, one in found.items()}
+    (task,) = tasks
+    checkpoints = [_for_task(open_checkpoint(name), task) for name in names]
+    places = [checkpoint.path.resolve() for checkpoint in checkpoints]
+    if twice := [n for n, place in zip(names, places, strict=True) if places.count(place) > 1]:
+        raise SettingsError(f"--teacher {twice[0]} is given twice", "name each teacher once")
+    roles = ["teacher", *(f"teacher-{number}" for number in range(2, len(names) + 1))]
+    return {task.name: dict(zip(roles, checkpoints, strict=True))}
+
+
+def _teachers_of_several(names: Sequence[str], tasks: "Sequence[Task]") -> "dict[str, Checkpoint]":
+    if len(names) not in (1, len(tasks)):
+        raise SettingsError(
+            f"{len(names)} times --teacher for {len(tasks)} tasks",
+            "give one for each --task, in their order, or one that was fine-tuned on all of them",
+        )
+    checkpoints = [open_checkpoint(name) for name in names] * (len(tasks) // len(names))
+    pairs = list(zip(tasks, checkpoints, strict=True))
+    if faults := list(_lacking(pairs, alone=len(names) == 1)):
+        raise SettingsError(
+            fault_list("not every task has a teacher", faults),
+            "give one --teacher for each --task, in their order; bertslim finetune MODEL with all "
+            "of these --task makes one of all",
+        )
+    return {task.name: _for_task(one, task) for task, one in pairs}
+
+
+def _for_task(checkpoint: "Checkpoint", task: "Task") -> "Checkpoint":
+    """Return a task's whole model, where a checkpoint has one inside; else what is there."""
+    return checkpoint.of_task(task.name) if task.name in checkpoint.tasks else checkpoint
+
+
+def _lacking(pairs: "Sequence[tuple[Task, Checkpoint]]", *, alone: bool) -> Iterator[str]:
+    """Yield which tasks are missing in which teachers; one alone has to be a model of several."""
+    for task, one in pairs:
+        if one.tasks and task.name not in one.tasks:
+            yield f"{one.origin} knows {', '.join(one.tasks)}, and not {task.name}"
+    if alone and not (one := pairs[0][1]).tasks:
+        yield f"--teacher {one.origin} is of one task, and {len(pairs)} are to be learnt"
 
 
 def open_teacher(job: "Job", checkpoint: "Checkpoint") -> "SlimModel":

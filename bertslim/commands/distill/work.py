@@ -1,13 +1,14 @@
 """What `distill` does: prepares, cuts the student, finds the teacher's answers, trains, scores."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertslim.commands.distill.job import Job
 from bertslim.commands.figures import figures
-from bertslim.commands.finetune import SECONDS_BETWEEN_SAVES
+from bertslim.commands.finetune.work import SECONDS_BETWEEN_SAVES
 from bertslim.commands.step import rank
 from bertslim.console import note
 
@@ -29,14 +30,15 @@ ANSWERS = "answers"
 
 def run(job: Job, directory: Path, resume: Path) -> dict[str, Any]:
     """Distil, write, score; return the step's report."""
-    from bertslim.commands.distill.material import material_of
+    from bertslim.commands.distill.material import lore_of, material_of
     from bertslim.methods.distill.distill import distill
     from bertslim.model.saving import save_model
     from bertslim.train.resume import ResumeFolder
 
-    material = material_of(job)
-    shrunk = _student(job, material)
-    teacher = _teacher(job, material, resume)
+    lore = lore_of(job)
+    material = material_of(job, lore, [lore.to_learn])
+    shrunk = student_of(material, partial(rows_to_cut_by, job, material, ROWS_TO_CUT_BY))
+    teacher = teacher_of(job, material, resume)
     taught: list[dict[str, Any]] = []
     before = {}
     if rank() == 0:
@@ -58,34 +60,48 @@ def run(job: Job, directory: Path, resume: Path) -> dict[str, Any]:
         return {}
     save_model(student, directory, tokenizer_from=None)
     material.origin.save_tokenizer(directory)
-    after, best = figures(student, material.reported), max(taught, key=_value)
+    after = figures(student, material.reported)
     return {
         "weights": dict(material.planned.weights),
         "layers": material.planned.pairs,
         "energy": shrunk.energy,
         "training": asdict(training),
+        **outcome(taught, before, after),
+    }
+
+
+def outcome(
+    taught: Sequence[Mapping[str, Any]], before: Mapping[str, Any], after: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Set a student beside its teachers; `taught`, `before` and `after` are figures of models."""
+    best = max(taught, key=value_of)
+    return {
         "teachers": taught,
         "teacher": best,
         "before": before,
         "after": after,
-        "retention": _value(after) / _value(best) if _value(best) > 0 else None,
+        "retention": value_of(after) / value_of(best) if value_of(best) > 0 else None,
     }
 
 
-def _student(job: Job, material: "Material") -> "Shrunk":
-    """Cut the student out of its source, if that is asked for."""
+def rows_to_cut_by(job: Job, material: "Material", count: int) -> "Dataset":
+    """Draw some of the rows that are learnt from."""
+    rows = material.learnt.encoded.shuffle(seed=job.training.seed)
+    return rows.select(range(min(count, len(rows))))
+
+
+def student_of(material: "Material", draw: "Callable[[], Dataset]") -> "Shrunk":
+    """Cut the student out of its source, if that is asked for, by what it makes of drawn rows."""
     from bertslim.methods.distill.shrink import Shrunk, shrink
     from bertslim.model.lstm.modeling import SlimLstmPreTrainedModel
 
     model = material.origin.model
     if material.cut is None or isinstance(model, SlimLstmPreTrainedModel):
         return Shrunk(model, None, 1.0)
-    rows = material.learnt.encoded.shuffle(seed=job.training.seed)
-    some = rows.select(range(min(ROWS_TO_CUT_BY, len(rows))))
-    return shrink(model, material.cut, some)
+    return shrink(model, material.cut, draw())
 
 
-def _teacher(job: Job, material: "Material", resume: Path) -> "Teacher | None":
+def teacher_of(job: Job, material: "Material", resume: Path) -> "Teacher | None":
     """Return who answers in training: records where these are small enough, else the models."""
     from bertslim.train.panel import Panel
 
@@ -138,6 +154,6 @@ def _recorded(job: Job, one: "Expert", kept: "Kept", rows: "Dataset", folder: Pa
     return recorded_teacher(one.model, read, kept, shelf, join_processes(device))
 
 
-def _value(found: Mapping[str, Any]) -> float:
+def value_of(found: Mapping[str, Any]) -> float:
     """Return the score among a model's figures; 0 where nothing is scored."""
     return float(found["score"]["value"]) if "score" in found else 0.0

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertslim.commands.finetune import SECONDS_BETWEEN_SAVES
+from bertslim.commands.finetune.work import SECONDS_BETWEEN_SAVES
 from bertslim.commands.quantize.job import Job, Material, method_settings
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from bertslim.commands.finetune import lasting, train_settings
+from bertslim.commands.finetune.command import lasting, train_settings
 from bertslim.commands.options import (
     DeviceOption,
     Model,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertslim.commands.figures import figures
-from bertslim.commands.finetune import SECONDS_BETWEEN_SAVES
+from bertslim.commands.finetune.work import SECONDS_BETWEEN_SAVES
 from bertslim.commands.step import rank
 from bertslim.commands.theseus.picture import PICTURE, draw_replacement
 from bertslim.store.checkpoint import Checkpoint

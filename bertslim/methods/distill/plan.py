@@ -143,6 +143,11 @@ def learns_labels(settings: Distill) -> bool:
     return "task" in _weights(settings, hidden=1)
 
 
+def compared_states(settings: Distill) -> tuple[str, ...]:
+    """Return the terms that compare more than answers, in whatever models."""
+    return tuple(term for term in _weights(settings, hidden=1) if term not in ANSWERS)
+
+
 def _weights(settings: Distill, hidden: int) -> dict[str, float]:
     """Return the weights of the terms that count; `hidden` is the teacher's."""
     given = {**_preset(settings.objective, settings.alpha, hidden), **settings.weights}

@@ -1,0 +1,3 @@
+"""`bertslim finetune`."""
+
+from bertslim.commands.finetune.command import register as register
