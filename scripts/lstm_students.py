@@ -57,7 +57,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--unlabelled", type=Path)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("more", nargs="*", help="further options of distill, behind --")
-    return parser.parse_args()
+    return parser.parse_intermixed_args()
 
 
 def report(options: argparse.Namespace, way: str, seed: int) -> dict[str, Any]:

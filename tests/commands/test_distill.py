@@ -16,8 +16,8 @@ TAGS = {0: "B-LOC", 1: "B-PER", 2: "I-PER", 3: "O"}
 
 def distill(source: str, *more: str, task: str = "data/task.toml", teacher: str = "tiny") -> int:
     taught = [] if "--teacher" in more else ["--teacher", teacher]
-    words = ["distill", source, *taught, "--task", task, "--precision", "fp32"]
-    return main([*words, *more])
+    told = [] if "--task" in more else ["--task", task]
+    return main(["distill", source, *taught, *told, "--precision", "fp32", *more])
 
 
 def test_a_pruned_model_recovers_what_its_teacher_says(place: Path, capfd: Printed) -> None:
