@@ -84,9 +84,9 @@ def test_a_record_replays_itself(place: Path, capfd: Printed) -> None:
 
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """Send this process a signal in the middle of a step, counted over both phases."""
-    from bertslim.train import session
+    from bertslim.train import feeding
 
-    real, steps = session.collate, iter(range(1, 1000))
+    real, steps = feeding.collate, iter(range(1, 1000))
 
     def collate(rows: object, padding: int) -> Batch:
         if next(steps) == step:
@@ -94,7 +94,7 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
         batch: dict[str, np.ndarray] = real(rows, padding)
         return batch
 
-    monkeypatch.setattr(session, "collate", collate)
+    monkeypatch.setattr(feeding, "collate", collate)
 
 
 @pytest.mark.parametrize(("step", "phases"), [(3, {"gates"}), (14, {"gates", "recovery"})])
