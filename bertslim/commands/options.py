@@ -20,7 +20,6 @@ from bertslim.console import Verbosity, verbosity
 from bertslim.errors import SettingsError, fault_list
 
 Device = Literal["auto", "cpu", "cuda"]
-Precision = Literal["auto", "fp32", "bf16"]
 
 Model = Annotated[
     str,
@@ -139,18 +138,6 @@ Seed = Annotated[
 ]
 
 
-LabelsPerClass = Annotated[
-    int | None,
-    typer.Option(
-        "--labels-per-class",
-        metavar="N",
-        min=2,
-        help="Use the labels of only so many training texts of each class; --seed chooses them.",
-        show_default=False,
-    ),
-]
-
-
 @dataclass(frozen=True, slots=True)
 class ReportOptions:
     """Options of a command whose result is a table or a JSON object on stdout."""
@@ -189,83 +176,6 @@ class StepOptions:
     json: AsJson = False
     quiet: Quiet = False
     verbose: Verbose = False
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How long and how fast a kind of model is trained where nothing is said."""
-
-    epochs: int
-    learning_rate: float
-    dropout: float
-
-
-TRANSFORMER = Pace(epochs=3, learning_rate=5e-5, dropout=0.0)
-RECURRENT = Pace(epochs=20, learning_rate=1e-3, dropout=0.2)
-"""A small model, most of which begins at random."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingOptions:
-    """Options of every command that trains."""
-
-    epochs: Annotated[
-        int | None,
-        typer.Option(
-            "--epochs",
-            min=1,
-            help="Passes over the training data.",
-            show_default=f"{TRANSFORMER.epochs}; recurrent models: {RECURRENT.epochs}",
-        ),
-    ] = None
-    batch_size: Annotated[
-        int, typer.Option("--batch-size", min=1, help="Examples per optimisation step.")
-    ] = 32
-    accumulation: Annotated[
-        int,
-        typer.Option("--accumulation", min=1, help="Parts a batch is cut into to save memory."),
-    ] = 1
-    learning_rate: Annotated[
-        float | None,
-        typer.Option(
-            "--learning-rate",
-            min=0,
-            help="Highest rate of AdamW.",
-            show_default=f"{TRANSFORMER.learning_rate}; recurrent models: "
-            f"{RECURRENT.learning_rate}",
-        ),
-    ] = None
-    weight_decay: Annotated[
-        float, typer.Option("--weight-decay", min=0, help="Decay of the weight matrices.")
-    ] = 0.01
-    warmup: Annotated[
-        float,
-        typer.Option("--warmup", min=0, max=1, help="Fraction of the steps that warm up."),
-    ] = 0.1
-    clip: Annotated[
-        float, typer.Option("--clip", min=0, help="Largest L2 norm of the gradient.")
-    ] = 1.0
-    dropout: Annotated[
-        float | None,
-        typer.Option(
-            "--dropout",
-            min=0,
-            max=1,
-            help="Dropout while training; every step takes longer with it.",
-            show_default=f"{TRANSFORMER.dropout}; recurrent models: {RECURRENT.dropout}",
-        ),
-    ] = None
-    freeze_embeddings: Annotated[
-        bool, typer.Option("--freeze-embeddings", help="Leave the word embedding table as it is.")
-    ] = False
-    precision: Annotated[
-        Precision,
-        typer.Option("--precision", help="Arithmetic; auto is bf16 where the hardware has it."),
-    ] = "auto"
-    restart: Annotated[
-        bool,
-        typer.Option("--restart", help="Forget an interrupted run instead of resuming it."),
-    ] = False
 
 
 NOT_SAVED = frozenset(

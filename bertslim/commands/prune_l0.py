@@ -8,18 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 
 from bertslim.commands.figures import figures
-from bertslim.commands.finetune.command import lasting, train_settings
-from bertslim.commands.finetune.work import SECONDS_BETWEEN_SAVES
-from bertslim.commands.options import (
-    DeviceOption,
-    Model,
-    Seed,
-    StepOptions,
-    TaskFile,
-    TrainingOptions,
-    command,
-)
+from bertslim.commands.options import DeviceOption, Model, Seed, StepOptions, TaskFile, command
 from bertslim.commands.step import Step, rank, read_source, run_step
+from bertslim.commands.training import (
+    SECONDS_BETWEEN_SAVES,
+    TrainingOptions,
+    lasting,
+    train_settings,
+)
 from bertslim.console import note
 from bertslim.errors import SettingsError
 from bertslim.store.checkpoint import Checkpoint, open_checkpoint

@@ -108,7 +108,7 @@ def fit(
         before_step=before_step,
         resume=resume,
     )
-    return _done(run)
+    return _trained(run)
 
 
 def fit_tasks(
@@ -146,7 +146,7 @@ def fit_tasks(
         evaluate=evaluate,
         resume=resume,
     )
-    return _done(run)
+    return _trained(run)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,7 +163,7 @@ class _Run(Generic[Model]):
     resume: ResumeFolder | None = None
 
 
-def _done(run: _Run[Model]) -> tuple[Model, TrainReport]:
+def _trained(run: _Run[Model]) -> tuple[Model, TrainReport]:
     settings = run.settings
     device = choose_device(settings.device)
     dropout, freeze = settings.dropout, settings.freeze_embeddings

@@ -15,7 +15,6 @@ from bertslim.commands.distill.options import (
     vectors_file,
 )
 from bertslim.commands.distill.teachers import teachers_of
-from bertslim.commands.finetune.command import few_labels_setting, lasting, train_settings
 from bertslim.commands.multitask import (
     Balance,
     heads_of,
@@ -25,17 +24,16 @@ from bertslim.commands.multitask import (
     task_sources,
     together,
 )
-from bertslim.commands.options import (
+from bertslim.commands.options import DeviceOption, Seed, StepOptions, TaskFiles, command
+from bertslim.commands.step import Step, read_source, run_step
+from bertslim.commands.training import (
     RECURRENT,
     TRANSFORMER,
-    DeviceOption,
-    Seed,
-    StepOptions,
-    TaskFiles,
     TrainingOptions,
-    command,
+    few_labels_setting,
+    lasting,
+    train_settings,
 )
-from bertslim.commands.step import Step, read_source, run_step
 from bertslim.errors import gathered
 from bertslim.store.checkpoint import open_checkpoint
 from bertslim.store.digest import file_digest

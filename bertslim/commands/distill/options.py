@@ -9,9 +9,9 @@ import typer
 
 from bertslim.commands.distill.job import Words
 from bertslim.commands.distill.material import POOLED
-from bertslim.commands.options import LabelsPerClass
 from bertslim.commands.step import processes
 from bertslim.commands.tables import table_in
+from bertslim.commands.training import LabelsPerClass
 from bertslim.errors import SettingsError, fault_list
 from bertslim.train.task import Task
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -17,9 +17,9 @@ from bertslim.commands.distill.work import (
     value_of,
 )
 from bertslim.commands.figures import figures
-from bertslim.commands.finetune.work import SECONDS_BETWEEN_SAVES
 from bertslim.commands.multitask import of_all, save_tasks
 from bertslim.commands.step import rank
+from bertslim.commands.training import SECONDS_BETWEEN_SAVES
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -83,7 +83,7 @@ def _materials(jobs: Mapping[str, Job]) -> dict[str, "Material"]:
 
 def _students(jobs: Mapping[str, Job], materials: Mapping[str, "Material"]) -> dict[str, "Shrunk"]:
     """Cut the students by what the encoder makes of all tasks' texts: they come out alike."""
-    draw = partial(_rows_to_cut_by, jobs, materials)
+    draw = cache(partial(_rows_to_cut_by, jobs, materials))
     return {name: student_of(one, draw) for name, one in materials.items()}
 
 

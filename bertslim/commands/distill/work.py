@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from bertslim.commands.distill.job import Job
 from bertslim.commands.figures import figures
-from bertslim.commands.finetune.work import SECONDS_BETWEEN_SAVES
 from bertslim.commands.step import rank
+from bertslim.commands.training import SECONDS_BETWEEN_SAVES
 from bertslim.console import note
 
 if TYPE_CHECKING:

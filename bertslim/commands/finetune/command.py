@@ -1,7 +1,5 @@
 """`bertslim finetune`."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +15,18 @@ from bertslim.commands.multitask import (
     task_sources,
     together,
 )
-from bertslim.commands.options import (
+from bertslim.commands.options import DeviceOption, Model, Seed, StepOptions, TaskFiles, command
+from bertslim.commands.step import Step, read_source, run_step
+from bertslim.commands.training import (
     RECURRENT,
     TRANSFORMER,
-    Device,
-    DeviceOption,
     LabelsPerClass,
-    Model,
-    Pace,
-    Seed,
-    StepOptions,
-    TaskFiles,
     TrainingOptions,
-    command,
+    few_labels_setting,
+    lasting,
+    train_settings,
 )
-from bertslim.commands.step import Step, read_source, run_step
-from bertslim.errors import SettingsError
 from bertslim.store.checkpoint import open_checkpoint
-from bertslim.train.settings import TrainSettings
-from bertslim.train.task import Task
 
 
 def register(app: typer.Typer) -> None:
@@ -101,38 +92,3 @@ def finetune(
         return run(jobs[tasks[0].name], directory, resume)
 
     run_step(context, wanted, step, work, restart=training.restart)
-
-
-def train_settings(
-    training: TrainingOptions, seed: int, device: Device, pace: Pace = TRANSFORMER
-) -> TrainSettings:
-    """Turn the options into the loop's settings; what is not given is as usual at this pace."""
-    given = asdict(training)
-    del given["restart"]
-    given |= {name: value for name, value in asdict(pace).items() if given[name] is None}
-    return TrainSettings(**given, seed=seed, device=device)
-
-
-def lasting(settings: TrainSettings) -> dict[str, Any]:
-    """Return the settings that change the result: not the memory used, not the device."""
-    kept = asdict(settings)
-    for name in ("accumulation", "device"):
-        del kept[name]
-    return kept
-
-
-def few_labels_setting(most: int | None, tasks: Sequence[Task]) -> dict[str, int]:
-    """Return `--labels-per-class` as a setting; without it the request is what it always was.
-
-    Raises:
-        SettingsError: If a task has no classes of texts.
-    """
-    if most is None:
-        return {}
-    if others := [task for task in tasks if task.kind != "text-classification"]:
-        named = ", ".join(f"{task.name} is {task.kind}" for task in others)
-        raise SettingsError(
-            f"--labels-per-class is for text-classification; {named}",
-            "leave it out, or write a task with fewer rows",
-        )
-    return {"labels_per_class": most}

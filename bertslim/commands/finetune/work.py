@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertslim.commands.multitask import mean_value, of_all, save_tasks
 from bertslim.commands.step import rank
+from bertslim.commands.training import SECONDS_BETWEEN_SAVES
 from bertslim.store.checkpoint import Checkpoint, copy_tokenizer
 from bertslim.train.settings import TrainSettings
 from bertslim.train.task import Task
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from bertslim.model.slim import SlimModel
     from bertslim.train.examples import Examples
     from bertslim.train.feeding import Prepare
-
-SECONDS_BETWEEN_SAVES = 120.0
-"""How much work an interruption that cannot be caught may cost."""
 
 
 @dataclass(frozen=True, slots=True)

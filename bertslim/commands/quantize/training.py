@@ -5,8 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertslim.commands.finetune.work import SECONDS_BETWEEN_SAVES
 from bertslim.commands.quantize.job import Job, Material, method_settings
+from bertslim.commands.training import SECONDS_BETWEEN_SAVES
 
 if TYPE_CHECKING:
     from bertslim.model.modeling import SlimBertPreTrainedModel

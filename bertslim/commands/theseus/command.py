@@ -6,17 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from bertslim.commands.finetune.command import lasting, train_settings
-from bertslim.commands.options import (
-    DeviceOption,
-    Model,
-    Seed,
-    StepOptions,
-    TaskFile,
-    TrainingOptions,
-    command,
-)
+from bertslim.commands.options import DeviceOption, Model, Seed, StepOptions, TaskFile, command
 from bertslim.commands.step import Step, read_source, run_step
+from bertslim.commands.training import TrainingOptions, lasting, train_settings
 from bertslim.store.checkpoint import open_checkpoint
 from bertslim.train.task import load_task, task_digest
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertslim.commands.figures import figures
-from bertslim.commands.finetune.work import SECONDS_BETWEEN_SAVES
 from bertslim.commands.step import rank
 from bertslim.commands.theseus.picture import PICTURE, draw_replacement
+from bertslim.commands.training import SECONDS_BETWEEN_SAVES
 from bertslim.store.checkpoint import Checkpoint
 from bertslim.train.settings import TrainSettings
 from bertslim.train.task import Task
