@@ -162,6 +162,7 @@ def distill(
             **task_sources(tasks, task),
             **{role: str(path) for role, path in texts.items()},
         },
+        method_version=2,
         tasks=names_of_several(tasks),
     )
 
