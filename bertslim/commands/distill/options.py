@@ -162,9 +162,11 @@ def _faults_of_several(
     teaching: TeachingOptions, building: StudentOptions, wishes: "Distill"
 ) -> Iterator[str]:
     from bertslim.methods.distill.plan import compared_states
+    from bertslim.methods.distill.settings import ANSWERS
 
     if terms := compared_states(wishes):
-        yield f"{', '.join(terms)} of several tasks: they have answers to learn, task, soft and mse"
+        answers = ", ".join(ANSWERS)
+        yield f"{', '.join(terms)} of several tasks: they have answers to learn, {answers}"
     if teaching.unlabelled:
         yield "--unlabelled is for one task: of several it is not known which its texts are for"
     if building.thaw:
