@@ -1,6 +1,7 @@
 """What a teacher adds to a recurrent student, and how much faster the student is.
 
-python scripts/lstm_students.py TEACHER TASK.toml OUTPUT [--student bilstm] [--seeds 0 1 2] ...
+python scripts/lstm_students.py TEACHER TASK.toml OUTPUT [--student bilstm] [--ways WAY ...]
+    [--seeds 0 1 2] ...
 
 One student three times: taught by labels alone, by the teacher's logits (Tang et al. 2019), and by
 its probabilities; the last two also learn from --unlabelled text, if there is some. All are scored
@@ -30,8 +31,8 @@ WAYS = {
 
 def main() -> None:
     options = parse_options()
-    reports = {way: [report(options, way, seed) for seed in options.seeds] for way in WAYS}
-    first = reports[LABELS][0]
+    reports = {way: [report(options, way, seed) for seed in options.seeds] for way in options.ways}
+    first = next(iter(reports.values()))[0]
     score = first["teacher"]["score"]
     console = Console(width=120)
     console.print(
@@ -55,6 +56,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("output", type=Path)
     parser.add_argument("--student", default="bilstm")
     parser.add_argument("--unlabelled", type=Path)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS), metavar="WAY")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("more", nargs="*", help="further options of distill, behind --")
     return parser.parse_intermixed_args()
@@ -86,7 +88,7 @@ def cells(reports: list[dict[str, Any]]) -> list[str]:
 
 def speed_ratios(options: argparse.Namespace) -> dict[int, float]:
     """Time a student beside its teacher; return the ratio by batch size."""
-    student = student_path(options, "logits", options.seeds[0])
+    student = student_path(options, options.ways[-1], options.seeds[0])
     words = ["bench", str(options.teacher), str(student), "--task", str(options.task)]
     words += ["--runtime", "torch", "--batch", "1,32", "--length", "task", "--no-memory", "--json"]
     rows = json.loads(printed(words))["rows"]
