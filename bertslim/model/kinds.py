@@ -47,3 +47,8 @@ def model_kind(model: SlimModel) -> str | None:
             "bertslim export writes it as it is",
         )
     return kind
+
+
+def head_named(kind: str | None) -> str:
+    """Say in a message what the head is for that serves `kind`, or that there is none."""
+    return f"its head is for {kind}" if kind else "it has no head for a task"

@@ -8,6 +8,7 @@ from datasets import Dataset
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from bertslim.errors import CheckpointError, DataError
+from bertslim.model.kinds import head_named
 from bertslim.model.loading import model_kind, nameless
 from bertslim.model.running import Decode, decoder_of, run_model
 from bertslim.model.slim import SlimModel
@@ -152,7 +153,7 @@ def suited(task: Task, model: SlimModel) -> Task:
     """
     if (kind := model_kind(model)) != task.kind:
         raise DataError(
-            f"task {task.name} is {task.kind}, but the model's head is for {kind or 'nothing'}",
+            f"task {task.name} is {task.kind}, but the model does not fit: {head_named(kind)}",
             f"bertslim finetune MODEL --task {task.name}.toml gives it such a head; one of several "
             f"tasks has a model with it in MODEL/tasks/{task.name}",
         )

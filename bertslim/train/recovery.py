@@ -7,6 +7,7 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from bertslim.errors import CheckpointError, fault_list
+from bertslim.model.kinds import head_named
 from bertslim.model.loading import load_for_task, load_model, model_kind, nameless
 from bertslim.model.modeling import SlimBertPreTrainedModel
 from bertslim.store.checkpoint import Checkpoint
@@ -89,7 +90,7 @@ def load_teacher(
 def _head_faults(model: SlimBertPreTrainedModel, learnt: Examples) -> Iterator[str]:
     kind, names = model_kind(model), model_labels(model)
     if kind != learnt.task.kind:
-        yield f"its head is for {kind or 'nothing'}, and the task is {learnt.task.kind}"
+        yield f"{head_named(kind)}, and the task is {learnt.task.kind}"
         return
     unnamed = nameless(names) and len(names) == len(learnt.labels)
     if learnt.labels and not unnamed and sorted(names) != sorted(learnt.labels):

@@ -218,7 +218,7 @@ def test_a_lexicon_is_followed(place: Path) -> None:
     [
         (["--method", "tinybert"], 2, ["needs --model"]),
         (["--method", "tinybert", "--model", "tiny"], 1, ["--model tiny", "text-classification"]),
-        (["--method", "tinybert", "--model", "backbone"], 1, ["for nothing", "masked-lm"]),
+        (["--method", "tinybert", "--model", "backbone"], 1, ["no head for a task", "masked-lm"]),
         (["--method", "tinybert", "--model", "typo"], 1, ["typo"]),
         (["--method", "tinybert", "--model", "maskless"], 1, ["no mask token"]),
         (["--model", "mlm"], 2, ["--model serves masked-lm alone"]),

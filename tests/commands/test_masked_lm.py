@@ -117,7 +117,7 @@ def test_plain_text_is_read_by_the_encoders_of_any_models(place: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "code", "said"),
     [
-        (["--objective", "distilbert"], 1, ["--teacher backbone", "its head is for nothing"]),
+        (["--objective", "distilbert"], 1, ["--teacher backbone", "it has no head for a task"]),
         (["--student", "hidden=16", "--teacher", "words"], 2, ["hidden=16", "word table"]),
         (["--teacher", "wide"], 2, ["different numbers of words", "33 and 41"]),
         (["--objective", "tinybert", "--words", "all"], 2, ["no word is guessed"]),

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bertslim.errors import CheckpointError
-from bertslim.model.kinds import HEADS, head_kind, model_kind
+from bertslim.model.kinds import HEADS, head_kind, head_named, model_kind
 from bertslim.model.loading import load_for_task, load_model, save_model
 from bertslim.store.checkpoint import Checkpoint, open_checkpoint
 from bertslim.train.examples import read_examples
@@ -72,3 +72,8 @@ def test_no_other_kind_inherits_it(kind: str, several: Checkpoint) -> None:
     model = load_for_task(several, kind, ("x", "y"))
     expected = "regression" if kind == "text-regression" else None
     assert (model_kind(model), model.config.problem_type) == (kind, expected)
+
+
+def test_a_missing_head_is_said_to_be_missing() -> None:
+    assert head_named("masked-lm") == "its head is for masked-lm"
+    assert head_named(None) == "it has no head for a task"

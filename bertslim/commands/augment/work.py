@@ -100,6 +100,7 @@ def _language_model(job: Job) -> dict[str, Any]:
     Raises:
         DataError: If it is no masked language model.
     """
+    from bertslim.model.kinds import head_named
     from bertslim.model.loading import load_model, model_kind
     from bertslim.train.examples import check_vocabulary, load_tokenizer
     from bertslim.train.precision import choose_device, placed
@@ -110,8 +111,7 @@ def _language_model(job: Job) -> dict[str, Any]:
     # A new head, as finetune would give it, knows no words.
     if (kind := model_kind(model)) != "masked-lm":
         raise DataError(
-            f"--model {job.model.origin}: its head is for {kind or 'nothing'}, not for masked "
-            "words",
+            f"--model {job.model.origin}: {head_named(kind)}, and masked words need one",
             "bertslim finetune MODEL --task FILE of kind masked-lm makes one that is",
         )
     tokenizer = load_tokenizer(job.model.path)

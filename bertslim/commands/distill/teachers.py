@@ -97,7 +97,7 @@ def open_teacher(job: "Job", checkpoint: "Checkpoint") -> "SlimModel":
     Raises:
         DataError: If it is for another task.
     """
-    from bertslim.model.kinds import model_kind
+    from bertslim.model.kinds import head_named, model_kind
     from bertslim.model.loading import load_encoder
     from bertslim.model.opening import open_model
     from bertslim.train.precision import choose_device, placed
@@ -106,7 +106,7 @@ def open_teacher(job: "Job", checkpoint: "Checkpoint") -> "SlimModel":
     teacher = load_encoder(checkpoint) if plain else open_model(checkpoint)
     if not plain and (kind := model_kind(teacher)) != job.task.kind:
         raise DataError(
-            f"--teacher {checkpoint.origin}: its head is for {kind or 'nothing'}, but task "
+            f"--teacher {checkpoint.origin}: {head_named(kind)}, but task "
             f"{job.task.name} is {job.task.kind}",
             f"bertslim finetune MODEL --task {job.task.name}.toml makes a teacher",
         )
