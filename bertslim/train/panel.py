@@ -43,7 +43,7 @@ class Panel:
     def answers(self, batch: Mapping[str, Tensor]) -> Answers:
         """Ask all of them, and average."""
         told = [member.answers(_own(batch, number)) for number, member in enumerate(self.members)]
-        if told[0].start_logits is not None:
+        if told[0].logits is None:
             real = batch["attention_mask"] == 1
             start, end = (
                 self._average([ends.masked_fill(~real, SILENT) for ends in both])

@@ -12,7 +12,8 @@ from bertslim.train.panel import Panel, averaged_logits
 from bertslim.train.records.layout import Kept
 from bertslim.train.records.recording import Shelf, recorded_teacher
 from bertslim.train.teacher import LiveTeacher
-from tests.train.training import classifier, sentences
+from tests.model.lstm.models import tiny_lstm
+from tests.train.training import VOCABULARY, classifier, sentences
 
 T = 2.0
 
@@ -79,11 +80,21 @@ def test_recorded_and_live_teachers_sit_together(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def test_recurrent_teachers_are_asked_too() -> None:
+    """Their outputs have no ends of answers at all."""
+    models = [tiny_lstm(vocab_size=VOCABULARY, hidden_size=size) for size in (5, 6)]
+    panel = Panel([LiveTeacher(model) for model in models], ((), ()), T)
+    batch = batch_of(panel, [5, 2, 6])
+    with torch.no_grad():
+        told = [model(batch["input_ids"], batch["attention_mask"]).logits for model in models]
+    torch.testing.assert_close(panel.answers(batch).logits, averaged_logits(told, T))
+
+
 class Ends:
     """A teacher of questions that says what it was given."""
 
     def __init__(self, start: torch.Tensor, end: torch.Tensor) -> None:
-        self.start_logits, self.end_logits = start, end
+        self.logits, self.start_logits, self.end_logits = None, start, end
 
     def answers(self, _batch: object) -> "Ends":
         return self
