@@ -256,9 +256,26 @@ def _fetch(name: str, *, allow_pickle: bool) -> Path:
         raise CheckpointError(f"{name} does not exist", _neighbours(Path(name))) from error
     except Exception as error:
         raise CheckpointError(
-            f"{name} is no directory here, and the hub did not deliver it ({type(error).__name__})",
+            f"{name} is no directory here, and the hub did not deliver it: {_hub_fault(error)}",
             _neighbours(Path(name)),
         ) from error
+
+
+def _hub_fault(error: Exception) -> str:
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
+
+    match error:
+        case LocalEntryNotFoundError():
+            return "it cannot be reached, or is not to be asked, and its cache has no copy"
+        case GatedRepoError():
+            return "it wants its terms to be accepted first"
+        case RepositoryNotFoundError():
+            return "it has nothing of this name, or nothing that you may see"
+    return type(error).__name__
 
 
 def _neighbours(path: Path) -> str:

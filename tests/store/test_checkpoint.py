@@ -3,6 +3,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub.errors import (
+    GatedRepoError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+)
 
 from bertslim.errors import CheckpointError
 from bertslim.store.checkpoint import copy_tokenizer, open_checkpoint
@@ -91,14 +96,26 @@ def test_a_hub_name_is_fetched_without_pickles(
     assert asked == [("someone/bert-tiny", ["*.json", "*.safetensors", "*.txt", "*.model"])]
 
 
-def test_a_hub_that_does_not_answer_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ConnectionError, "ConnectionError"),
+        (LocalEntryNotFoundError, "it cannot be reached, or is not to be asked"),
+        (RepositoryNotFoundError, "it has nothing of this name"),
+        (GatedRepoError, "it wants its terms to be accepted first"),
+    ],
+)
+def test_a_hub_that_does_not_answer_is_explained(
+    error: type[Exception], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import huggingface_hub
 
     def refuse(*_: object, **__: object) -> str:
-        raise ConnectionError("offline")
+        # without the HTTP response that some of them are made of
+        raise error.__new__(error)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
-    with pytest.raises(CheckpointError, match=r"no directory here, and the hub did not deliver"):
+    with pytest.raises(CheckpointError, match=f"and the hub did not deliver it: {said}"):
         open_checkpoint("someone/bert-tiny")
 
 
