@@ -111,7 +111,7 @@ def _language_model(job: Job) -> dict[str, Any]:
     # A new head, as finetune would give it, knows no words.
     if (kind := model_kind(model)) != "masked-lm":
         raise DataError(
-            f"--model {job.model.origin}: {head_named(kind)}, and masked words need one",
+            f"--model {job.model.origin}: {head_named(kind)}, and masked words need their own",
             "bertslim finetune MODEL --task FILE of kind masked-lm makes one that is",
         )
     tokenizer = load_tokenizer(job.model.path)
