@@ -7,7 +7,7 @@ from bertslim.graph.form import PLAIN
 from bertslim.runtime.engine import EngineSettings, kernels
 from bertslim.runtime.kernels import Kernel, count_fusions, count_int8
 from tests.runtime.worlds import (
-    FUSES_ATTENTION,
+    FUSES_INT8_ATTENTION,
     HAS_BF16,
     LAYERS,
     counted,
@@ -49,8 +49,7 @@ def test_every_product_with_weights_is_found_with_what_follows_it(form: str) -> 
 REST = "bf16" if HAS_BF16 else "fp32"
 
 
-@pytest.mark.skipif(not FUSES_ATTENTION, reason="OpenVINO fuses no attention on this CPU")
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", ["fp32", "bf16", "int8"])
 def test_attention_is_one_kernel(form: str) -> None:
     precision, wanted = FORMS[form]
     if precision == "bf16" and not HAS_BF16:
@@ -59,8 +58,19 @@ def test_attention_is_one_kernel(form: str) -> None:
     found = seen("openvino", precision, written)
     assert counted(written, found)["attention"] == (LAYERS, LAYERS)
     kernel = kernel_of("bert.layers.0.attention/scores", found)
-    expected = {"int8": REST, "int8 products": "int8"}.get(form, precision)
+    expected = REST if form == "int8" else precision
     assert (kernel.kind, kernel.precision) == ("Subgraph", expected)
+
+
+def test_attention_with_int8_products_is_one_kernel_just_where_the_cpu_can() -> None:
+    precision, wanted = FORMS["int8 products"]
+    written = write(small_bert(), wanted)
+    found = seen("openvino", precision, written)
+    fused = LAYERS if FUSES_INT8_ATTENTION else 0
+    assert counted(written, found)["attention"] == (fused, LAYERS)
+    kernel = kernel_of("bert.layers.0.attention/scores", found)
+    kind = "Subgraph" if FUSES_INT8_ATTENTION else "MatMul"
+    assert (kernel.kind, kernel.precision) == (kind, "int8")
 
 
 def test_a_norm_with_its_sum_is_three_kernels_and_said_to_be() -> None:

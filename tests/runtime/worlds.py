@@ -19,8 +19,8 @@ from bertslim.runtime.openvino_ import only_core
 LAYERS = 2
 SETTINGS = EngineSettings(threads=1)
 ON_CPU = ("onnxruntime", "openvino")
-FUSES_ATTENTION = "avx512f" in cpu_flags()
-"""Whether OpenVINO has fused kernels of an attention for this CPU."""
+FUSES_INT8_ATTENTION = "avx512f" in cpu_flags()
+"""Whether OpenVINO has fused kernels for this CPU of an attention whose products are int8."""
 HAS_BF16 = "BF16" in only_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 """Whether OpenVINO computes in bf16 on this CPU, by its own word."""
 
