@@ -1,5 +1,7 @@
 """A slice of the training data to select by, so that the reported set is never selected on."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 from datasets import Dataset
@@ -14,6 +16,31 @@ LEAST = 32
 """and of small sets at least this many, if that leaves three quarters to train on."""
 
 Indices = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Division:
+    """What a run does with the training data of its task."""
+
+    labelled: Dataset
+    """What is learnt from,"""
+    unlabelled: Dataset | None
+    """more of it, whose labels count as unknown,"""
+    to_choose: Dataset
+    """and what the epoch is chosen by."""
+
+
+def divide(data: Dataset, seed: int, labels_per_class: int | None = None) -> Division:
+    """Divide canonical training data, determined by `seed`.
+
+    Raises:
+        DataError: there are too few rows, or too few contexts, to divide.
+    """
+    unlabelled = None
+    if labels_per_class is not None:
+        data, unlabelled = few_labels(data, labels_per_class, seed)
+    labelled, to_choose = hold_out(data, seed)
+    return Division(labelled, unlabelled, to_choose)
 
 
 def hold_out(data: Dataset, seed: int) -> tuple[Dataset, Dataset]:

@@ -1,5 +1,7 @@
 """Weights that begin to learn one part after the other, from the top of a model down."""
 
+import math
+
 import torch.nn as nn
 
 from bertslim.model.slim import SlimModel
@@ -23,8 +25,9 @@ def thawing(model: SlimModel, steps: int) -> BeforeStep:
     """Return what opens a model as training goes (Mukherjee and Awadallah 2020, section 5).
 
     The run is divided into as many equal spans as there are parts. In the first the head learns
-    alone; in each span one part more learns as well; in the last the words do. The paper trains to
-    convergence in between and starts a span from the best weights so far.
+    alone; in each span one part more learns as well; in the last the words do. With fewer steps
+    than parts, several open at once. The paper trains to convergence in between and starts a span
+    from the best weights so far.
 
     Args:
         model: It has to be whole and trainable when the first step is taken; what is frozen then
@@ -37,7 +40,7 @@ def thawing(model: SlimModel, steps: int) -> BeforeStep:
         if not parts:
             found = parts_from_the_top(model)
             parts.extend([p for p in part if p.requires_grad] for part in found)
-        opened = 1 + step * len(parts) // steps
+        opened = math.ceil((step + 1) * len(parts) / steps)
         for number, part in enumerate(parts):
             for parameter in part:
                 parameter.requires_grad_(number < opened)

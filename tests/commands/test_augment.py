@@ -5,9 +5,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from datasets import Dataset
 
 from bertslim.cli import main
 from bertslim.methods.augment import augment as method
+from bertslim.train.readers import read_split
+from bertslim.train.splits import Division, divide
+from bertslim.train.task import load_task
 from tests.tiny import record_of, save_tiny_bert
 from tests.train.tasks import conll_task, lines_task, write_task
 
@@ -37,6 +41,22 @@ def table(directory: Path) -> list[dict[str, object]]:
 def originals(place: Path) -> list[str]:
     rows = (place / "data" / "train.tsv").read_text().splitlines()[1:]
     return [row.partition("\t")[0] for row in rows]
+
+
+def sentences(directory: Path) -> list[object]:
+    return [row["sentence"] for row in table(directory)]
+
+
+MASK_ALL = ("--rate", "mask=1", "--rate", "pos=0", "--rate", "ngram=0", "--copies", "1")
+
+
+def masked(rows: Dataset) -> list[str]:
+    """Return what MASK_ALL makes of texts."""
+    return [" ".join("." if w == "." else "[MASK]" for w in t.split()) for t in rows["text"]]
+
+
+def division(seed: int, few: int | None = None) -> Division:
+    return divide(read_split(load_task(Path("data/task.toml")), "train"), seed, few)
 
 
 def test_it_writes_a_table_and_a_record(place: Path, capfd: Printed) -> None:
@@ -75,15 +95,20 @@ def test_a_masked_language_model_writes_other_words(place: Path) -> None:
 
 def test_held_out_rows_stay_unseen(place: Path) -> None:
     """The selection slice of a training run with this seed has no copies."""
-    from bertslim.train.readers import read_split
-    from bertslim.train.splits import hold_out
-    from bertslim.train.task import load_task
+    assert augment(*MASK_ALL, "--seed", "3", "-o", "out") == 0
+    assert sentences(place / "out") == masked(division(3).labelled)
 
-    words = ("--rate", "mask=1", "--rate", "pos=0", "--rate", "ngram=0", "--copies", "1")
-    assert augment(*words, "--seed", "3", "-o", "out") == 0
-    learnt, _ = hold_out(read_split(load_task(Path("data/task.toml")), "train"), 3)
-    masked = [" ".join("." if w == "." else "[MASK]" for w in t.split()) for t in learnt["text"]]
-    assert [row["sentence"] for row in table(place / "out")] == masked
+
+def test_of_few_labels_other_rows_stay_unseen(place: Path) -> None:
+    few = (*MASK_ALL, "--labels-per-class", "8")
+    assert augment(*few, "-o", "out") == 0
+    assert augment(*few, "--keep-labels", "-o", "labelled") == 0
+    divided = division(0, 8)
+    assert divided.unlabelled is not None
+    assert sentences(place / "labelled") == masked(divided.labelled)
+    expected = masked(divided.labelled) + masked(divided.unlabelled)
+    assert sentences(place / "out") == expected
+    assert len(expected) + len(divided.to_choose) == 96
 
 
 def test_labels_are_kept_on_request_and_a_task_reads_them(place: Path) -> None:
@@ -230,6 +255,7 @@ def test_a_lexicon_is_followed(place: Path) -> None:
         (["--rate", "mask=0.9", "--rate", "pos=0.2"], 2, ["1.1 together"]),
         (["--mask-token", ""], 2, ["--mask-token"]),
         (["--copies", "0"], 2, ["--copies"]),
+        (["--all-rows", "--labels-per-class", "8"], 2, ["--all-rows leaves no row out"]),
         (["--task", "small.toml"], 2, ["whole texts", "token-classification"]),
         (["--task", "pool.toml", "--keep-labels"], 2, ["pool has no labels"]),
         (["--task", "unquoted.toml", "--format", "csv"], 2, ["quoting = false"]),

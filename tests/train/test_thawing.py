@@ -29,6 +29,17 @@ def test_the_head_is_first_and_the_words_are_last() -> None:
     assert opened[6] == opened[7] == opened[5] | {"lstm.embeddings.words"}
 
 
+def test_all_is_open_in_the_last_step_however_few_they_are() -> None:
+    """The tiny model has four parts: the head, two layers, the words."""
+    model = tiny_lstm()
+    before, opened = thawing(model, steps=3), []
+    for step in range(3):
+        before(step)
+        opened.append(len(open_names(model)))
+    assert opened[0] < opened[1] < opened[2]
+    assert "lstm.embeddings.words" in open_names(model)
+
+
 def test_a_resumed_run_opens_what_was_open() -> None:
     model = tiny_lstm()
     thawing(model, steps=8)(5)

@@ -10,6 +10,7 @@ import typer
 from bertslim.commands.augment.job import Job, TableFormat
 from bertslim.commands.options import DeviceOption, Seed, StepOptions, TaskFile, command
 from bertslim.commands.step import Step, read_source, run_step
+from bertslim.commands.training import few_labels_setting
 from bertslim.errors import SettingsError, fault_list
 from bertslim.store.checkpoint import Checkpoint, open_checkpoint
 from bertslim.store.digest import file_digest
@@ -100,6 +101,17 @@ class TableOptions:
             help="Augment those rows too that training with this seed chooses its epoch by.",
         ),
     ] = False
+    labels_per_class: Annotated[
+        int | None,
+        typer.Option(
+            "--labels-per-class",
+            metavar="N",
+            min=2,
+            help="As the training will be told: leave out those rows that it chooses its epoch by"
+            " then, and with --keep-labels those whose labels it does not see.",
+            show_default=False,
+        ),
+    ] = None
     restart: Annotated[
         bool,
         typer.Option("--restart", help="Forget an interrupted run instead of resuming it."),
@@ -170,6 +182,7 @@ def augment(
         form=table.form,
         keep_labels=table.keep_labels,
         all_rows=table.all_rows,
+        labels_per_class=table.labels_per_class,
         seed=seed,
         device=device,
     )
@@ -207,7 +220,8 @@ def _settings(job: Job) -> dict[str, Any]:
     if not job.augment.uses("mask"):
         del kept["mask_token"]
     names = ("form", "keep_labels", "all_rows", "seed")
-    return kept | {name: getattr(job, name) for name in names}
+    few = few_labels_setting(job.labels_per_class, [job.task])
+    return kept | {name: getattr(job, name) for name in names} | few
 
 
 def _refuse_what_cannot_be(
@@ -229,6 +243,8 @@ def _refuse_what_cannot_be(
             faults.append(f"{flag} serves {rule} alone, which has no rate: --rate {rule}=0.1")
     if table.keep_labels and task.kind == "masked-lm":
         faults.append(f"--keep-labels: task {task.name} has no labels")
+    if table.all_rows and table.labels_per_class is not None:
+        faults.append("--all-rows leaves no row out, --labels-per-class does: give one of them")
     if table.form == "csv" and task.layout.quoting is False:
         faults.append(f"--format csv: task {task.name} says quoting = false; take jsonl or parquet")
     if faults:

@@ -30,5 +30,7 @@ class Job:
     keep_labels: bool
     all_rows: bool
     """Whether those are augmented as well that training chooses its epoch by."""
+    labels_per_class: int | None
+    """How many of each class training sees the labels of; None: of all."""
     seed: int
     device: Device

@@ -61,11 +61,18 @@ def _opened(folder: Path) -> Iterator[GrowingList]:
 
 def _rows(job: Job) -> "Dataset":
     """Return the rows that training learns from: not those that it chooses the epoch by."""
+    from datasets import concatenate_datasets
+
     from bertslim.train.readers import read_split
-    from bertslim.train.splits import hold_out
+    from bertslim.train.splits import divide
 
     data = read_split(job.task, "train")
-    return data if job.all_rows else hold_out(data, job.seed)[0]
+    if job.all_rows:
+        return data
+    division = divide(data, job.seed, job.labels_per_class)
+    if division.unlabelled is None or job.keep_labels:
+        return division.labelled
+    return concatenate_datasets([division.labelled, division.unlabelled])
 
 
 def _augment_rest(job: Job, rows: "Dataset", rules: "Rules", done: GrowingList) -> None:

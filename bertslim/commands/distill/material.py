@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bertslim.methods.distill.plan import Plan
     from bertslim.model.slim import SlimConfig, SlimModel
     from bertslim.train.examples import Examples
+    from bertslim.train.splits import Division
 
 LABELS = ("label", "tags")
 POOLED = (*TEXTS, TAGS)
@@ -106,15 +107,12 @@ def material_of(job: "Job", lore: Lore, texts: "Sequence[Dataset]") -> Material:
 
 def _divided(job: "Job", data: "Dataset") -> "tuple[Dataset, Dataset | None]":
     """Return the texts to learn from, and those to choose by, if there is something to choose."""
-    from bertslim.train.splits import few_labels, hold_out
+    from bertslim.train.splits import divide
 
     if job.reads_plain_text:
         return data, None
-    labelled, unlabelled = data, None
-    if job.labels_per_class is not None:
-        labelled, unlabelled = few_labels(data, job.labels_per_class, job.training.seed)
-    to_learn, to_choose = hold_out(labelled, job.training.seed)
-    return _shown(job, to_learn, unlabelled), to_choose
+    division = divide(data, job.training.seed, job.labels_per_class)
+    return _shown(job, division), division.to_choose
 
 
 def _examples(
@@ -168,7 +166,7 @@ def _check_unlabelled(job: "Job") -> None:
         )
 
 
-def _shown(job: "Job", rows: "Dataset", unlabelled: "Dataset | None") -> "Dataset":
+def _shown(job: "Job", division: "Division") -> "Dataset":
     """Return what is learnt from: the rows, or where labels do not count more texts as well."""
     from datasets import concatenate_datasets
 
@@ -176,11 +174,12 @@ def _shown(job: "Job", rows: "Dataset", unlabelled: "Dataset | None") -> "Datase
     from bertslim.train.readers import read_unlabelled
 
     more = []
-    if unlabelled is not None and not learns_labels(job.distill):
-        more.append(unlabelled)
+    if division.unlabelled is not None and not learns_labels(job.distill):
+        more.append(division.unlabelled)
     if job.unlabelled is not None:
         more.append(read_unlabelled(job.task, [job.unlabelled]))
     if not more:
-        return rows
+        return division.labelled
     texts = [name for name in more[-1].column_names if name not in LABELS]
-    return concatenate_datasets([part.select_columns(texts) for part in (rows, *more)])
+    parts = (division.labelled, *more)
+    return concatenate_datasets([part.select_columns(texts) for part in parts])

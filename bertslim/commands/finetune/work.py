@@ -59,16 +59,16 @@ def material_of(job: Job) -> Material:
     from bertslim.model.opening import open_for_task
     from bertslim.train.examples import load_tokenizer, prepare, read_examples
     from bertslim.train.readers import label_names, read_split
-    from bertslim.train.splits import few_labels, hold_out
+    from bertslim.train.splits import divide
 
     seed, data = job.training.seed, read_split(job.task, "train")
     task = replace(job.task, labels=label_names(job.task, data))
-    if job.labels_per_class is not None:
-        data, _ = few_labels(data, job.labels_per_class, seed)
+    division = divide(data, seed, job.labels_per_class)
     model = open_for_task(job.checkpoint, task.kind, task.labels, seed=seed)
     tokenizer = load_tokenizer(job.checkpoint.path)
     reported = read_examples(task, "validation", model, tokenizer)
-    learnt, held_out = (prepare(rows, task, model, tokenizer) for rows in hold_out(data, seed))
+    parts = (division.labelled, division.to_choose)
+    learnt, held_out = (prepare(rows, task, model, tokenizer) for rows in parts)
     return Material(model, learnt, held_out, reported)
 
 
