@@ -243,13 +243,13 @@ def test_a_student_learns_in_three_stages(place: Path) -> None:
 
 
 def test_a_student_thaws(place: Path) -> None:
-    """Of head, two layers and words, the words would begin behind these three steps."""
+    """Words that begin to learn at the end have not gone far from where they were."""
     student = f"bilstm,layers=2,{SMALL}"
-    ways = {"thawed": ["--thaw"], "again": ["--thaw", "--alpha", "0"], "open": []}
+    ways = {"thawed": ["--thaw"], "frozen": ["--freeze-embeddings"], "open": []}
     words = {}
     for name, more in ways.items():
         assert distill(student, *more, "--epochs", "1", "-o", name) == 0
         words[name] = open_model(open_checkpoint(name)).encoder.embeddings.words.weight
-    assert words["thawed"].equal(words["again"])
-    assert not words["thawed"].equal(words["open"])
+    way = {name: float((words[name] - words["frozen"]).detach().norm()) for name in ways}
+    assert 0 < way["thawed"] < way["open"] / 2
     assert record_of(place / "thawed")["request"]["settings"]["thaw"] is True
