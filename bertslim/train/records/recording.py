@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from datasets import Dataset
+from rich.filesize import decimal
 
 from bertslim.console import note, track
 from bertslim.errors import TrainingError
@@ -118,9 +119,9 @@ def _announce(rows: Dataset, missing: Sequence[int], layout: Layout, folder: Pat
     size = sum(column.size(n) * bytes_ for n in lengths for column, bytes_ in columns)
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
-    text = f"the teacher's answers to {len(missing):,} rows take {size / 1e6:,.2f} MB in {folder}"
+    text = f"the teacher's answers to {len(missing):,} rows take {decimal(size)} in {folder}"
     if size > free:
-        raise TrainingError(f"{text}, where {free / 1e6:,.2f} MB are free", ROOM)
+        raise TrainingError(f"{text}, where {decimal(free)} are free", ROOM)
     note(text)
 
 

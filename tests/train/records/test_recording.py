@@ -163,7 +163,7 @@ def test_room_is_asked_for_beforehand(
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, 1000))
     seen = calls(model, monkeypatch)
-    with pytest.raises(TrainingError, match=r"where 0\.00 MB are free") as refusal:
+    with pytest.raises(TrainingError, match=r"where 1\.0 kB are free") as refusal:
         record(model, rows, tmp_path, accelerator)
     assert "--no-cache" in refusal.value.hint
     assert seen == []
