@@ -5,7 +5,8 @@ python scripts/general_distillation.py BACKBONE OUTPUT --task TASK.toml TEACHER 
 Every student has the same layers of the backbone. `copied` is left as it is; `tinybert` learns the
 backbone's states from plain text; `distilbert` learns what a masked language model guesses: the
 backbone after some epochs on that text. Then all learn each task in the same way, once for each
-seed. Every run is a directory in OUTPUT, so that the script goes on where it stopped.
+seed. Every run is a directory in OUTPUT, so that the script goes on where it stopped; further
+options of `distill` can follow `--`, for what comes before the tasks.
 """
 
 import argparse
@@ -55,7 +56,8 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--learning-rate", type=float, default=5e-5)
     parser.add_argument("--batch-size", type=int, default=32)
-    return parser.parse_args()
+    parser.add_argument("more", nargs="*", help="further options of distill, behind --")
+    return parser.parse_intermixed_args()
 
 
 def general(options: argparse.Namespace, text: Path, way: str) -> tuple[list[str], int]:
@@ -68,7 +70,8 @@ def general(options: argparse.Namespace, text: Path, way: str) -> tuple[list[str
     more = ["--teacher", str(teacher), "--task", str(text), "--student", options.student]
     more += ["--objective", way, "--epochs", str(options.general_epochs)]
     more += ["--learning-rate", str(options.general_learning_rate)]
-    done = report_of(["distill", str(teacher), *more, *batches(options)], output)
+    more += [*batches(options), *options.more]
+    done = report_of(["distill", str(teacher), *more], output)
     return [str(output)], int(done["training"]["tokens"])
 
 
