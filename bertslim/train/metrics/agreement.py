@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import f1_score, matthews_corrcoef
 
 Classes = npt.NDArray[np.integer[Any]]
 """Class ids: (examples,)."""
@@ -21,15 +20,21 @@ def accuracy(true: Classes, predicted: Classes) -> float:
 
 def macro_f1(true: Classes, predicted: Classes) -> float:
     """Return the mean F1 of all classes that are true or predicted somewhere."""
+    from sklearn.metrics import f1_score
+
     return float(f1_score(true, predicted, average="macro", zero_division=0))
 
 
 def binary_f1(true: Classes, predicted: Classes) -> float:
     """Return the F1 of the second label, as GLUE does for MRPC and QQP."""
+    from sklearn.metrics import f1_score
+
     return float(f1_score(true, predicted, pos_label=POSITIVE, zero_division=0))
 
 
 def mcc(true: Classes, predicted: Classes) -> float:
     """Return Matthews' correlation, for any number of classes; 0 where it is not defined."""
+    from sklearn.metrics import matthews_corrcoef
+
     one_class = np.ptp(np.concatenate([true, predicted])) == 0
     return 0.0 if one_class else float(matthews_corrcoef(true, predicted))

@@ -2,7 +2,6 @@
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 Scores = npt.NDArray[np.float64]
 """(examples,)."""
@@ -10,12 +9,15 @@ Scores = npt.NDArray[np.float64]
 
 def pearson(true: Scores, predicted: Scores) -> float:
     """Return the linear correlation; 0 where either side is constant."""
-    return float(stats.pearsonr(true, predicted).statistic) if _vary(true, predicted) else 0.0
+    # A bootstrap asks a thousand times: scipy's p-value would take longer than the model.
+    return float(np.corrcoef(true, predicted)[0, 1]) if _vary(true, predicted) else 0.0
 
 
 def spearman(true: Scores, predicted: Scores) -> float:
     """Return the correlation of ranks, where equal scores share their mean rank."""
-    return float(stats.spearmanr(true, predicted).statistic) if _vary(true, predicted) else 0.0
+    from scipy.stats import rankdata
+
+    return pearson(rankdata(true), rankdata(predicted))
 
 
 def _vary(*columns: Scores) -> bool:
