@@ -117,9 +117,12 @@ class Session(Generic[Model]):
         self.unread = []
         if not steps:
             return
-        names = next(iter(steps.values()))
-        parts = torch.stack([torch.stack(list(losses.values())) for losses in steps.values()])
-        totals = self.stepper.accelerator.reduce(parts, "sum").tolist()  # (steps, names)
+        # several tasks may have losses of different names: at a step the others' are 0
+        names = dict.fromkeys(name for losses in steps.values() for name in losses)
+        nothing = torch.zeros((), device=self.stepper.accelerator.device)
+        parts = [[losses.get(name, nothing) for name in names] for losses in steps.values()]
+        stacked = torch.stack([torch.stack(part) for part in parts])
+        totals = self.stepper.accelerator.reduce(stacked, "sum").tolist()  # (steps, names)
         for step, values in zip(steps, totals, strict=True):
             for name, value in zip(names, values, strict=True):
                 self._add_loss(step, name, value)

@@ -8,6 +8,7 @@ import torch
 
 from bertslim.errors import TrainingError
 from bertslim.model.multitask import MultiTaskModel
+from bertslim.train import session
 from bertslim.train.batching import collate, rows_at
 from bertslim.train.feeding import Prepare
 from bertslim.train.loop import Course, fit, fit_tasks
@@ -99,6 +100,28 @@ def test_each_task_has_its_teacher() -> None:
 
     fit_tasks(two(), {name: course(name) for name in heads}, settings(), balance=0.5)
     assert (set(seen["texts"]), set(seen["tags"])) == ({2}, {3})
+
+
+def test_losses_of_different_names_are_read_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU, which is waited for now and then only."""
+
+    def renamed(*parts: object) -> dict[str, torch.Tensor]:
+        losses = labels_objective(*parts)
+        return {"tagging": losses["task"], "again": losses["task"]}
+
+    def losses() -> list[dict[str, float]]:
+        courses = {
+            "texts": Course(sentences(48), labels_objective),
+            "tags": Course(tagged(16), renamed),
+        }
+        return fit_tasks(two(), courses, settings(), balance=0.5)[1].losses
+
+    expected = losses()
+    monkeypatch.setitem(session.STEPS_BETWEEN_READINGS, "cpu", 16)
+    found = losses()
+    for one, other in zip(found, expected, strict=True):
+        assert one == pytest.approx(other)
+        assert one["tagging"] == one["again"] != one["task"]
 
 
 def test_a_task_without_examples_is_refused() -> None:
