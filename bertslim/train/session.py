@@ -141,11 +141,16 @@ class Session(Generic[Model]):
         """Score the epoch, keep the best weights, and save."""
         progress = self.progress
         progress.losses.append({name: total / batches for name, total in progress.sums.items()})
+        told = f"epoch {progress.epoch + 1}/{self.settings.epochs}: loss {self._loss / batches:.4f}"
         progress.epoch, progress.batch, progress.sums = progress.epoch + 1, 0, {}
         if self.evaluate is None:
             progress.best_epoch = progress.epoch
         else:
             self._select(self._score(self.evaluate))
+            best = ", the best so far" if progress.best_epoch == progress.epoch else ""
+            told += f", {progress.metrics[-1]:.4f} on the rows held out{best}"
+        if self.is_first:
+            note(told)
         self._save()
 
     def _score(self, evaluate: Evaluate[Model]) -> float:
@@ -170,12 +175,17 @@ class Session(Generic[Model]):
     def _tracked(self, batches: Sequence[Sequence[int]]) -> Iterable[Sequence[int]]:
         return track(batches, self._description) if self.is_first else batches
 
+    @property
+    def _loss(self) -> float:
+        """The sum over this epoch's steps so far."""
+        return sum(v for name, v in self.progress.sums.items() if name != GRADIENT_NORM)
+
     def _description(self) -> str:
         progress = self.progress
-        loss = sum(v for name, v in progress.sums.items() if name != GRADIENT_NORM)
         return (
             f"epoch {progress.epoch + 1}/{self.settings.epochs}, "
-            f"loss {loss / max(1, progress.batch):.4f}, {progress.tokens_per_second:,.0f} tokens/s"
+            f"loss {self._loss / max(1, progress.batch):.4f}, "
+            f"{progress.tokens_per_second:,.0f} tokens/s"
         )
 
     def _save_or_stop(self) -> None:
