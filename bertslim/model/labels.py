@@ -10,9 +10,22 @@ from bertslim.model.slim import SlimConfig
 
 
 def label_order(
-    path: Path, stored: SlimConfig, kind: str, labels: Sequence[str]
+    path: Path,
+    stored: SlimConfig,
+    kind: str,
+    labels: Sequence[str],
+    unnamed: Sequence[str] = (),
 ) -> list[int] | None:
-    """Rows of the stored head in the order of `labels`; [] as it is; None if it cannot serve."""
+    """Rows of the stored head in the order of `labels`; [] as it is; None if it cannot serve.
+
+    Args:
+        path: Of the checkpoint.
+        stored: Its configuration.
+        kind: Of the task.
+        labels: In the order wanted.
+        unnamed: What the outputs of a head without names stand for; () where `labels` are in that
+            order.
+    """
     same = head_kind(stored) == kind
     if kind not in ("text-classification", "token-classification"):
         return [] if same else None
@@ -22,8 +35,10 @@ def label_order(
             f"{path} has no head for {kind}, and a new one needs labels",
             "name the labels in the task, or give it labelled training data",
         )
-    if not labels or (same and nameless(names) and len(names) == len(labels)):
+    if not labels:
         return []
+    if same and nameless(names) and len(names) == len(labels):
+        names = list(unnamed or labels)
     if same and sorted(names) == sorted(labels):
         return [names.index(label) for label in labels]
     if same:

@@ -69,7 +69,12 @@ def load_model(checkpoint: Checkpoint) -> SlimBertPreTrainedModel:
 
 
 def load_for_task(
-    checkpoint: Checkpoint, kind: str, labels: Sequence[str] = (), *, seed: int = 0
+    checkpoint: Checkpoint,
+    kind: str,
+    labels: Sequence[str] = (),
+    *,
+    unnamed: Sequence[str] = (),
+    seed: int = 0,
 ) -> SlimBertPreTrainedModel:
     """Open a model with the head that a kind of task needs.
 
@@ -81,6 +86,7 @@ def load_for_task(
         checkpoint: A backbone, or a model with any head.
         kind: One of `KINDS`.
         labels: Names of the classes, in the order of their numbers; none: those of the checkpoint.
+        unnamed: The same labels, in the order of outputs without names, if that is another.
         seed: Determines a new head's weights.
 
     Raises:
@@ -91,7 +97,7 @@ def load_for_task(
     config.architectures = [stock.BASE + head]
     if head != stored.head:
         config.pooler_activation = FAMILIES[config.family].poolers.get(head)
-    order = label_order(stored.path, stored.config, kind, labels)
+    order = label_order(stored.path, stored.config, kind, labels, unnamed)
     tensors = dict(stored.tensors)
     if order is None:
         tensors = {name: t for name, t in tensors.items() if name.startswith("bert.")}

@@ -18,7 +18,12 @@ def open_model(checkpoint: Checkpoint) -> SlimModel:
 
 
 def open_for_task(
-    checkpoint: Checkpoint, kind: str, labels: Sequence[str] = (), *, seed: int = 0
+    checkpoint: Checkpoint,
+    kind: str,
+    labels: Sequence[str] = (),
+    *,
+    unnamed: Sequence[str] = (),
+    seed: int = 0,
 ) -> SlimModel:
     """Open a model with the head that a kind of task needs; see `load_for_task`.
 
@@ -27,4 +32,4 @@ def open_for_task(
             recurrent model has none of this kind.
     """
     load = load_lstm_for_task if checkpoint.is_recurrent else load_for_task
-    return load(checkpoint, kind, labels, seed=seed)
+    return load(checkpoint, kind, labels, unnamed=unnamed, seed=seed)

@@ -75,8 +75,8 @@ def test_each_teacher_keeps_its_own_answers(place: Path, capfd: Printed) -> None
     assert "up to date" in capfd.readouterr().err
 
 
-def test_labels_are_put_into_one_order(place: Path) -> None:
-    """A teacher and its mirror image say the same."""
+def mirror(place: Path, names: dict[str, object]) -> None:
+    """Write the second teacher again, its outputs in the task's order."""
     from safetensors.torch import load_file, save_file
 
     file = shutil.copytree(place / "two", place / "mirror") / "model.safetensors"
@@ -84,11 +84,36 @@ def test_labels_are_put_into_one_order(place: Path) -> None:
     turned = {n: t.flip(0) if n.startswith("classifier") else t for n, t in tensors.items()}
     save_file(turned, file, metadata={"format": "pt"})
     config = place / "mirror" / "config.json"
-    named = {"id2label": {"0": "0", "1": "1"}, "label2id": {"0": 0, "1": 1}}
-    config.write_text(json.dumps({**json.loads(config.read_text()), **named}))
+    stored = {k: v for k, v in json.loads(config.read_text()).items() if k not in NAMES}
+    config.write_text(json.dumps({**stored, **names}))
+
+
+ORDERS = pytest.mark.parametrize(
+    "names",
+    [{"id2label": {"0": "0", "1": "1"}, "label2id": {"0": 0, "1": 1}}, {}],
+    ids=["named", "nameless"],
+)
+
+
+@ORDERS
+def test_labels_are_put_into_one_order(place: Path, names: dict[str, object]) -> None:
+    """A teacher and its mirror image say the same."""
+    mirror(place, names)
     assert distill("--teacher", "two", "-o", "alone") == 0
     assert distill("--teacher", "two", "--teacher", "mirror", "-o", "both") == 0
     assert soft(place / "both") == pytest.approx(soft(place / "alone"), rel=1e-4)
+    scores = [found["score"]["value"] for found in record_of(place / "both")["report"]["teachers"]]
+    assert scores[0] == scores[1]
+
+
+@ORDERS
+def test_the_input_keeps_what_it_knows(place: Path, names: dict[str, object]) -> None:
+    """Its outputs are put into the teacher's order."""
+    mirror(place, names)
+    words = ["--task", "data/task.toml", "--epochs", "1", "--precision", "fp32", "-o", "out"]
+    assert main(["distill", "mirror", "--teacher", "two", *words]) == 0
+    report = record_of(place / "out")["report"]
+    assert report["before"]["score"]["value"] == report["teacher"]["score"]["value"] != 0.5
 
 
 @pytest.mark.parametrize(

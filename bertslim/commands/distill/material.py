@@ -41,6 +41,8 @@ class Lore:
     """Of the teachers."""
     labels: tuple[str, ...]
     """In the order of the student's outputs."""
+    unnamed: tuple[str, ...]
+    """In the task's order, which is that of outputs without names."""
     to_learn: "Dataset"
     to_choose: "Dataset | None"
 
@@ -68,13 +70,14 @@ def lore_of(job: "Job") -> Lore:
         SettingsError: If labels are wanted that are not there.
         DataError: If a teacher is for another task.
     """
-    from bertslim.train.readers import read_split
+    from bertslim.train.readers import label_names, read_split
 
     _check_unlabelled(job)
     models = [open_teacher(job, checkpoint) for checkpoint in job.teachers]
     data = read_split(job.task, "train")
     to_learn, to_choose = _divided(job, data)
-    return Lore(models, taught_labels(job, models[0], data), to_learn, to_choose)
+    unnamed = label_names(job.task, data)
+    return Lore(models, taught_labels(job, models[0], unnamed), unnamed, to_learn, to_choose)
 
 
 def material_of(job: "Job", lore: Lore, texts: "Sequence[Dataset]") -> Material:
@@ -93,7 +96,7 @@ def material_of(job: "Job", lore: Lore, texts: "Sequence[Dataset]") -> Material:
     from bertslim.methods.distill.plan import plan
 
     models = lore.models
-    origin = origin_of(job, models[0], lore.labels, texts)
+    origin = origin_of(job, lore, texts)
     cut, config = _cut(job, origin.model)
     planned = plan(job.distill, config, models[0].config)
     check_together(job, planned, config, models)

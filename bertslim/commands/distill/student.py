@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from bertslim.commands.distill.job import Job
+    from bertslim.commands.distill.material import Lore
     from bertslim.methods.distill.recurrent import RecurrentShape
     from bertslim.model.slim import SlimModel
 
@@ -43,15 +44,12 @@ class Origin:
             copy_tokenizer(self.tokenizer_from, directory)
 
 
-def origin_of(
-    job: "Job", teacher: "SlimModel", labels: tuple[str, ...], texts: "Sequence[Dataset]"
-) -> Origin:
+def origin_of(job: "Job", lore: "Lore", texts: "Sequence[Dataset]") -> Origin:
     """Open or build what becomes the student.
 
     Args:
         job: What is asked for.
-        teacher: Whose words a new student may begin with.
-        labels: In the order of the student's outputs.
+        lore: The labels, and the first teacher, whose words a new student may begin with.
         texts: All that is learnt from, which a vocabulary is made of.
 
     Raises:
@@ -65,21 +63,22 @@ def origin_of(
     shape, source = job.distill.student, job.source
     tokenizer = load_tokenizer(source.path)
     if not isinstance(shape, RecurrentShape):
-        return Origin(placed(_opened(job, labels), device), tokenizer, source.path)
+        return Origin(placed(_opened(job, lore), device), tokenizer, source.path)
     if shape.sizes.words:
         tokenizer = _word_tokenizer(shape, texts, tokenizer)
-    model = placed(_built(job, shape, teacher, labels, tokenizer), device)
+    model = placed(_built(job, shape, lore.models[0], lore.labels, tokenizer), device)
     return Origin(model, tokenizer, None if shape.sizes.words else source.path)
 
 
-def _opened(job: "Job", labels: tuple[str, ...]) -> "SlimModel":
+def _opened(job: "Job", lore: "Lore") -> "SlimModel":
     """Open the input with the head that it needs; where plain text is read, without one."""
     from bertslim.model.loading import load_encoder
     from bertslim.model.opening import open_for_task
 
     if job.reads_plain_text:
         return load_encoder(job.source)
-    return open_for_task(job.source, job.task.kind, labels, seed=job.training.seed)
+    seed = job.training.seed
+    return open_for_task(job.source, job.task.kind, lore.labels, unnamed=lore.unnamed, seed=seed)
 
 
 def _word_tokenizer(

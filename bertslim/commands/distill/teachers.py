@@ -113,19 +113,23 @@ def open_teacher(job: "Job", checkpoint: "Checkpoint") -> "SlimModel":
     return placed(teacher, choose_device(job.training.device))
 
 
-def taught_labels(job: "Job", teacher: "SlimModel", data: "Dataset") -> tuple[str, ...]:
+def taught_labels(job: "Job", teacher: "SlimModel", wanted: tuple[str, ...]) -> tuple[str, ...]:
     """Return the labels in the first teacher's order, which becomes the student's.
+
+    Args:
+        job: What is asked for.
+        teacher: The first one.
+        wanted: The task's labels in its own order; none, where nothing is labelled.
 
     Raises:
         DataError: If it does not know them all.
     """
     from bertslim.model.labels import nameless
-    from bertslim.train.examples import LABELLED, model_labels
-    from bertslim.train.readers import label_names
+    from bertslim.train.examples import model_labels
 
-    if job.task.kind not in LABELLED:
+    if not wanted:
         return ()
-    wanted, known = label_names(job.task, data), model_labels(teacher)
+    known = model_labels(teacher)
     if nameless(known) and len(known) == len(wanted):
         return wanted
     if not set(wanted) <= set(known):
@@ -184,7 +188,7 @@ def expert(
     from bertslim.model.running import decoder_of
     from bertslim.train.examples import load_tokenizer, prepare
 
-    order = _order(job, checkpoint, model, learnt.labels)
+    order = _order(job, checkpoint, model, learnt)
     if _reads_alike(job, checkpoint, learnt, model) and list(order) == sorted(order):
         seen = replace(reported, decode=decoder_of(model)) if reported else None
         return Expert(checkpoint, model, order, None, seen)
@@ -222,17 +226,17 @@ def word_by_word(
 
 
 def _order(
-    job: "Job",
-    checkpoint: "Checkpoint",
-    model: "SlimModel",
-    labels: Sequence[str],
+    job: "Job", checkpoint: "Checkpoint", model: "SlimModel", learnt: "Examples"
 ) -> tuple[int, ...]:
+    """Return which of a teacher's outputs stands for each of the student's labels."""
     from bertslim.model.labels import nameless
     from bertslim.train.examples import model_labels
 
+    labels = learnt.labels
     known = model_labels(model) if labels else ()
     if nameless(known) and len(known) == len(labels):
-        return tuple(range(len(labels)))
+        # outputs without names are the task's labels, in its order
+        known = learnt.task.labels
     if set(known) != set(labels):
         raise DataError(
             f"--teacher {checkpoint.origin} knows the labels {', '.join(known)}, and --teacher "

@@ -40,7 +40,12 @@ def load_lstm(checkpoint: Checkpoint) -> SlimLstmPreTrainedModel:
 
 
 def load_lstm_for_task(
-    checkpoint: Checkpoint, kind: str, labels: Sequence[str] = (), *, seed: int = 0
+    checkpoint: Checkpoint,
+    kind: str,
+    labels: Sequence[str] = (),
+    *,
+    unnamed: Sequence[str] = (),
+    seed: int = 0,
 ) -> SlimLstmPreTrainedModel:
     """Open a recurrent model with the head that a kind of task needs.
 
@@ -48,6 +53,7 @@ def load_lstm_for_task(
         checkpoint: With any head, or none.
         kind: A kind of task.
         labels: Names of the classes, in the order of their numbers; none: those of the checkpoint.
+        unnamed: The same labels, in the order of outputs without names, if that is another.
         seed: Determines a new head's weights.
 
     Raises:
@@ -61,7 +67,7 @@ def load_lstm_for_task(
             "take a transformer",
         )
     config.architectures = [BASE + head]
-    order = label_order(checkpoint.path, stored, kind, labels)
+    order = label_order(checkpoint.path, stored, kind, labels, unnamed)
     set_labels(config, stored, kind, labels)
     tensors = checkpoint.read_tensors()
     if order is None:
