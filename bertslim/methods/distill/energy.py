@@ -10,6 +10,7 @@ from datasets import Dataset
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
+from bertslim.model.configuration import layer_widths
 from bertslim.model.modeling import SlimBertPreTrainedModel
 from bertslim.model.narrowing import Norm, state_norms
 from bertslim.train.batching import collate
@@ -94,7 +95,10 @@ def energies(model: SlimBertPreTrainedModel, rows: Dataset) -> Energies:
     watchers: dict[nn.Module, Watcher] = {
         module: lambda _, x: states.add(_gram(x)) for module in _state_makers(model)
     }
-    queries, keys, contexts, units = ([Sum() for _ in range(depth)] for _ in range(4))
+    widths = layer_widths(config)
+    # a layer without heads runs none of their products, and has sums without any, too
+    queries, contexts = ([_nothing(model, w.heads) for w in widths] for _ in range(2))
+    keys, units = [_nothing(model, w.kv_heads) for w in widths], [Sum() for _ in widths]
     for n in range(depth):
         attention = f"layers.{n}.attention"
         watchers[part(f"{attention}.query")] = _outputs_of_heads(queries[n], dim)
@@ -172,6 +176,12 @@ def _state_makers(model: SlimBertPreTrainedModel) -> list[nn.Module]:
     projection = model.encoder.get_submodule("embeddings.projection")
     more = [projection] if isinstance(projection, nn.Linear) else []
     return [*state_norms(model).values(), *more]
+
+
+def _nothing(model: SlimBertPreTrainedModel, heads: int) -> Sum:
+    """Return a sum of grams of heads to begin with, (heads, head_dim, head_dim)."""
+    dim, device = model.config.head_dim, next(model.parameters()).device
+    return Sum(torch.zeros(heads, dim, dim, dtype=torch.float64, device=device))
 
 
 def _gram(x: Tensor) -> Tensor:

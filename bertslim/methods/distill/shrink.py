@@ -103,7 +103,8 @@ def _with_units(
 def _output_by_heads(model: SlimBertPreTrainedModel, layer: int) -> Tensor:
     """Return a layer's output projection as (heads, hidden, head_dim)."""
     weight: Tensor = model.encoder.state_dict()[f"layers.{layer}.attention.output.weight"]
-    return weight.view(len(weight), -1, model.config.head_dim).transpose(0, 1)
+    dim = model.config.head_dim
+    return weight.view(len(weight), weight.shape[1] // dim, dim).transpose(0, 1)
 
 
 def _pooled(model: SlimBertPreTrainedModel, found: Energies, cut: Cut) -> Tensor | None:

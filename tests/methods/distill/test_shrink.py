@@ -65,6 +65,12 @@ def test_heads_and_units_that_write_nothing_go_first(model: SlimBertPreTrainedMo
     assert_same(cut(model, "ffn=32").model, fewer, atol=0)
 
 
+@pytest.mark.parametrize("shape", ["ffn=32", "hidden=16", "layers=1,hidden=16"])
+def test_a_layer_may_have_no_heads(model: SlimBertPreTrainedModel, shape: str) -> None:
+    headless = remove_heads(model, {0: range(4)})
+    assert outputs(cut(headless, shape).model).isfinite().all()
+
+
 def test_channels_that_hold_nothing_are_not_missed(model: SlimBertPreTrainedModel) -> None:
     """Of 32 channels 16 repeat the others, whose mean is 0: the states have 15 directions."""
     for name, tensor in model.state_dict().items():
