@@ -62,9 +62,10 @@ def _name_faults(paths: Sequence[Path]) -> Iterator[str]:
     """Yield files that are there twice, and different ones that are called alike."""
     files = Counter(path.resolve() for path in paths)
     yield from (f"--task {file} is given twice" for file, count in files.items() if count > 1)
-    for name, count in Counter(file.stem for file in files).items():
+    given = list({path.resolve(): path for path in paths}.values())
+    for name, count in Counter(path.stem for path in given).items():
         if count > 1:
-            alike = " and ".join(str(file) for file in files if file.stem == name)
+            alike = " and ".join(str(path) for path in given if path.stem == name)
             yield f"{alike} are both called {name}"
 
 

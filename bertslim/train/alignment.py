@@ -49,11 +49,15 @@ class WordByWord:
     def answers(self, batch: Mapping[str, Tensor]) -> Answers:
         """Return the answers in the student's places: logits (batch, length, classes), else 0."""
         told = self.teacher.answers(batch)
+        states = getattr(told, "hidden_states", None) or {}
+        scores = getattr(told, "attention_scores", None)
+        if told.logits is None:
+            return Answers(None, None, None, states, scores)
         theirs, own = (batch[name] != IGNORED_LABEL for name in (LABELS, "labels"))
         logits = told.logits.new_zeros(*own.shape, told.logits.shape[-1])
         # row by row, the words of both are the same
         logits[own] = told.logits[theirs]
-        return Answers(logits, None, None, getattr(told, "hidden_states", None) or {})
+        return Answers(logits, None, None, states, scores)
 
 
 def _shared(readings: Sequence[Dataset], own: Dataset) -> Iterator[Columns]:

@@ -162,6 +162,39 @@ def test_a_student_with_another_vocabulary_learns_what_is_said_of_a_text(
     assert report["teacher"]["score"]["metric"] == "accuracy"
 
 
+def test_states_of_tags_are_compared_where_token_types_are_not_read(place: Path) -> None:
+    """A DistilBERT has none, a BERT has: the tokens are the same."""
+    task = world(place, "token-classification")
+    save_stock(place / "student", "DistilBert", None)
+    tiny_tokenizer().save_pretrained(place / "student")
+    more = ("--objective", "tinybert", "--epochs", "1", "-o", "out")
+    assert distill("student", *more, task=task, teacher="expert") == 0
+    assert losses(place / "out")[0]["attention"] > 0
+
+
+def test_states_of_a_text_with_tags_can_be_all_that_is_kept(place: Path) -> None:
+    task = world(place, "token-classification")
+    foreigner(place / "foreign", None)
+    more = ("--objective", "pkd", "--alpha", "0", "--cache", "kept", "--epochs", "1", "-o", "out")
+    assert distill("foreign", *more, task=task, teacher="expert") == 0
+    assert losses(place / "out")[0].keys() == {"task", "patient", "gradient norm"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["pkd", "--match", "2", "--weight", "soft=0", "--weight", "task=0"],
+        ["tinybert", "--weight", "hidden=0", "--weight", "embeddings=0"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_head_that_learns_first_may_have_nothing_to_learn(place: Path, words: list[str]) -> None:
+    more = ("--student", "layers=1", "--thaw", "--epochs", "2", "-o", "out")
+    assert distill("tiny", "--objective", *words, *more) == 0
+    first, last = losses(place / "out")
+    assert sum(last.values()) != sum(first.values())
+
+
 def test_a_student_with_another_vocabulary_learns_what_is_said_of_a_word(place: Path) -> None:
     task = world(place, "token-classification")
     foreigner(place / "foreign", None)

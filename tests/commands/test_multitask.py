@@ -123,6 +123,14 @@ def test_a_teacher_for_each_task_and_a_vocabulary_of_all_texts(place: Path, pair
     assert main(["distill", "tiny", "--config", "first/provenance.json", "-o", "first"]) == 0
 
 
+def test_links_that_are_called_alike_are_as_well(place: Path, pairs: str, capfd: Printed) -> None:
+    """A task is called as its path says, wherever that leads."""
+    (place / "data" / "same.toml").symlink_to("task.toml")
+    (place / "same.toml").symlink_to(pairs)
+    assert main(["finetune", "tiny", "--task", "data/same.toml", "--task", "same.toml"]) == 2
+    assert "data/same.toml and same.toml are both called same" in capfd.readouterr().err
+
+
 def test_what_cannot_be_is_told_at_once(place: Path, pairs: str, capfd: Printed) -> None:
     (place / "more").mkdir()
     (place / "more" / "pairs.toml").write_text((place / pairs).read_text())

@@ -75,7 +75,7 @@ def kept_arrays(outputs: Any, layout: Layout, lengths: Sequence[int]) -> dict[st
         if not np.isfinite(values).all():
             raise TrainingError(
                 f"the teacher's {name} are not all finite numbers of {column.dtype}",
-                "use --precision fp32, or --no-cache to ask it at every step",
+                "use --no-cache to ask it at every step, with --precision fp32 if that fails too",
             )
         rows = zip(values, lengths, strict=True)
         found[name] = [(v[:n] if column.per_token else v).reshape(-1) for v, n in rows]

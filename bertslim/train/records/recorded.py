@@ -23,6 +23,8 @@ class Answers:
     end_logits: Tensor | None
     hidden_states: Mapping[int, Tensor]
     """By number, the first token's: (batch, 1, hidden)."""
+    attention_scores: Sequence[Tensor] | None = None
+    """Of a teacher that is asked, and reads the student's tokens."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
