@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from datasets import Dataset
 
+from bertslim.console import warn
 from bertslim.errors import DataError
 
 SHARE = 10
@@ -85,6 +86,8 @@ def few_labels(data: Dataset, most: int, seed: int) -> tuple[Dataset, Dataset]:
             left[labels[row]] -= 1
             chosen.append(row)
     kept = np.sort(np.array(chosen, dtype=np.int64))
+    if len(kept) == len(data):
+        warn(f"no class has more than {most:,} training texts: all labels are used")
     return data.select(kept), data.select(np.setdiff1d(np.arange(len(data)), kept))
 
 

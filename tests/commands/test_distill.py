@@ -265,6 +265,7 @@ def test_objectives_are_recorded_with_the_weights_that_they_have(place: Path) ->
         (["--weight", "patience=1", "--match", "x"], 2, ["patience", "--match"]),
         (["--objective", "pkd", "--match", "3"], 2, ["layer 3"]),
         (["--student", "layers=0", "--alpha", "2"], 2, ["layers=0", "--alpha"]),
+        (["--student", "layers=99999999999999999"], 2, ["layers=99999999999999999: it has 2"]),
         (["--student", "layers=3,hidden=33"], 2, ["layers=3", "hidden=33"]),
         (["--student", "hidden=16", "--objective", "pkd"], 2, ["16 channels with 32"]),
         (["--teacher", "tagger"], 1, ["--teacher tagger", "for token-classification"]),

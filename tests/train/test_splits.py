@@ -65,6 +65,12 @@ def test_too_little_to_divide(data: Dataset) -> None:
         hold_out(data, seed=0)
 
 
+def test_more_labels_than_there_are_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    few, rest = few_labels(labelled(["rare"] * 3 + ["common"] * 97), 97, seed=1)
+    assert (len(few), len(rest)) == (100, 0)
+    assert "no class has more than 97 training texts" in capsys.readouterr().err
+
+
 def test_few_labels() -> None:
     data = labelled(["rare"] * 3 + ["common"] * 97)
     few, rest = few_labels(data, 5, seed=1)

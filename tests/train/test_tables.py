@@ -57,6 +57,8 @@ def test_vectors(tmp_path: Path) -> None:
         assert found.matrix.tolist() == [[0.5, -1], [pytest.approx(0.1), 2]]
     glove.write_text(glove.read_text() + "two words 5 6\nend 7 8\n")
     assert first_vectors(glove, 9).words == ("the", "é", "film", "end")
+    glove.write_text("good 1\nbad 2\n")
+    assert first_vectors(glove, 9).words == ("good", "bad")
 
 
 @pytest.mark.parametrize(

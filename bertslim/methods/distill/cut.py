@@ -75,7 +75,10 @@ def cut_config(config: SlimBertConfig, cut: Cut) -> SlimBertConfig:
 def _layers(shape: StudentShape, depth: int) -> tuple[int, ...]:
     if shape.layers is None:
         return tuple(range(depth))
-    return shape.layers.of(depth) if isinstance(shape.layers, Layers) else shape.layers
+    if not isinstance(shape.layers, Layers):
+        return shape.layers
+    # more than there are is a fault, and not to be counted out
+    return replace(shape.layers, count=min(shape.layers.count, depth)).of(depth)
 
 
 def _layer_faults(shape: StudentShape, depth: int) -> list[str]:

@@ -51,7 +51,8 @@ def table_of(vectors: Mapping[str, Tensor], words: Sequence[str], seed: int) -> 
     """
     known = torch.stack(list(vectors.values()))
     generator = torch.Generator().manual_seed(seed)
-    table = torch.randn(len(words), known.shape[1], generator=generator) * known.std()
+    table = torch.randn(len(words), known.shape[1], generator=generator)
+    table *= known.square().mean().sqrt()
     for number, word in enumerate(words):
         if (vector := vectors.get(plain(word))) is not None:
             table[number] = vector

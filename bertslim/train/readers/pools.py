@@ -79,7 +79,12 @@ def _pool_rows(pool: Task, path: Path, form: _Form, faults: FaultLog) -> Iterato
     if not path.is_file():
         faults.add(path, None, "no such file")
     elif format_of(path, pool.layout) not in TABLES:
-        faults.add(path, None, f"the extension is none of {', '.join(TABLES)} or txt")
+        faults.add(
+            path,
+            None,
+            f"the extension is none of {', '.join(TABLES)} or txt",
+            "call a file with a text a line NAME.txt",
+        )
     else:
         existing = _existing_columns(pool, path)
         has_own = all(column in existing for column in form.own.values())

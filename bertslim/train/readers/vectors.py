@@ -79,7 +79,7 @@ def _entries(path: Path, wanted: Wanted, faults: FaultLog) -> Iterator[tuple[str
     for number, line in filled_lines(path, faults):
         mark = "\t" if "\t" in line else " "
         width = line.count(mark)
-        if number == 1 and width == 1:
+        if number == 1 and width == 1 and all(cell.isdecimal() for cell in line.split(mark)):
             continue
         size = size or width
         word = line[: line.find(mark)]
