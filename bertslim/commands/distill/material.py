@@ -9,8 +9,6 @@ from bertslim.commands.distill.teachers import (
     Expert,
     check_together,
     expert,
-    open_teacher,
-    taught_labels,
     word_by_word,
 )
 from bertslim.errors import SettingsError
@@ -21,30 +19,15 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from bertslim.commands.distill.job import Job
+    from bertslim.commands.distill.lore import Lore
     from bertslim.commands.distill.student import Origin
     from bertslim.methods.distill.cut import Cut
     from bertslim.methods.distill.plan import Plan
     from bertslim.model.slim import SlimConfig, SlimModel
     from bertslim.train.examples import Examples
-    from bertslim.train.splits import Division
 
-LABELS = ("label", "tags")
 POOLED = (*TEXTS, TAGS)
 """Kinds of task of which more texts can be had without labels."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Lore:
-    """What is there before there is a student."""
-
-    models: "Sequence[SlimModel]"
-    """Of the teachers."""
-    labels: tuple[str, ...]
-    """In the order of the student's outputs."""
-    unnamed: tuple[str, ...]
-    """In the task's order, which is that of outputs without names."""
-    to_learn: "Dataset"
-    to_choose: "Dataset | None"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,24 +46,7 @@ class Material:
     """and so is this."""
 
 
-def lore_of(job: "Job") -> Lore:
-    """Open the teachers, and read what is learnt from.
-
-    Raises:
-        SettingsError: If labels are wanted that are not there.
-        DataError: If a teacher is for another task.
-    """
-    from bertslim.train.readers import label_names, read_split
-
-    _check_unlabelled(job)
-    models = [open_teacher(job, checkpoint) for checkpoint in job.teachers]
-    data = read_split(job.task, "train")
-    to_learn, to_choose = _divided(job, data)
-    unnamed = label_names(job.task, data)
-    return Lore(models, taught_labels(job, models[0], unnamed), unnamed, to_learn, to_choose)
-
-
-def material_of(job: "Job", lore: Lore, texts: "Sequence[Dataset]") -> Material:
+def material_of(job: "Job", lore: "Lore", texts: "Sequence[Dataset]") -> Material:
     """Open the student, see whether all fit together, and read the data as they do.
 
     Args:
@@ -106,16 +72,6 @@ def material_of(job: "Job", lore: Lore, texts: "Sequence[Dataset]") -> Material:
     if planned.needs_teacher and job.task.kind == TAGS:
         learnt, experts = word_by_word(learnt, experts)
     return Material(experts, origin, cut, planned, learnt, held_out, reported)
-
-
-def _divided(job: "Job", data: "Dataset") -> "tuple[Dataset, Dataset | None]":
-    """Return the texts to learn from, and those to choose by, if there is something to choose."""
-    from bertslim.train.splits import divide
-
-    if job.reads_plain_text:
-        return data, None
-    division = divide(data, job.training.seed, job.labels_per_class)
-    return _shown(job, division), division.to_choose
 
 
 def _examples(
@@ -157,32 +113,3 @@ def _cut(job: "Job", source: "SlimModel") -> "tuple[Cut | None, SlimConfig]":
             "--objective tinybert makes a narrow student, which learns no words",
         )
     return cut, cut_config(config, cut)
-
-
-def _check_unlabelled(job: "Job") -> None:
-    from bertslim.methods.distill.plan import learns_labels
-
-    if job.unlabelled is not None and learns_labels(job.distill):
-        raise SettingsError(
-            f"--unlabelled {job.unlabelled} has no labels, and this objective learns from some",
-            "give --alpha 1: all is learnt from the teacher",
-        )
-
-
-def _shown(job: "Job", division: "Division") -> "Dataset":
-    """Return what is learnt from: the rows, or where labels do not count more texts as well."""
-    from datasets import concatenate_datasets
-
-    from bertslim.methods.distill.plan import learns_labels
-    from bertslim.train.readers import read_unlabelled
-
-    more = []
-    if division.unlabelled is not None and not learns_labels(job.distill):
-        more.append(division.unlabelled)
-    if job.unlabelled is not None:
-        more.append(read_unlabelled(job.task, [job.unlabelled]))
-    if not more:
-        return division.labelled
-    texts = [name for name in more[-1].column_names if name not in LABELS]
-    parts = (division.labelled, *more)
-    return concatenate_datasets([part.select_columns(texts) for part in parts])

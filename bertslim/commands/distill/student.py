@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from bertslim.commands.distill.job import Job
-    from bertslim.commands.distill.material import Lore
+    from bertslim.commands.distill.lore import Lore
     from bertslim.methods.distill.recurrent import RecurrentShape
     from bertslim.model.slim import SlimModel
 

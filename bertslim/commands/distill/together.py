@@ -74,7 +74,8 @@ def _materials(jobs: Mapping[str, Job]) -> dict[str, "Material"]:
     Raises:
         BertslimError: If tasks, models and data do not fit together, of all tasks at once.
     """
-    from bertslim.commands.distill.material import lore_of, material_of
+    from bertslim.commands.distill.lore import lore_of
+    from bertslim.commands.distill.material import material_of
 
     lores = of_all(jobs, lambda name: lore_of(jobs[name]))
     texts = [lore.to_learn for lore in lores.values()]

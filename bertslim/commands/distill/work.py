@@ -30,7 +30,8 @@ ANSWERS = "answers"
 
 def run(job: Job, directory: Path, resume: Path) -> dict[str, Any]:
     """Distil, write, score; return the step's report."""
-    from bertslim.commands.distill.material import lore_of, material_of
+    from bertslim.commands.distill.lore import lore_of
+    from bertslim.commands.distill.material import material_of
     from bertslim.methods.distill.distill import distill
     from bertslim.model.saving import save_model
     from bertslim.train.resume import ResumeFolder
