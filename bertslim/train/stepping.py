@@ -138,10 +138,7 @@ class Stepper:
         with autocast(self.precision, self.accelerator.device):
             losses = self.lesson(batch)
         losses = {name: loss * part.share for name, loss in losses.items()}
-        total = torch.stack(list(losses.values())).sum()
-        # what is compared may all lie below what learns so far; see `thawing`
-        if total.requires_grad:
-            self.accelerator.backward(total)
+        self.accelerator.backward(torch.stack(list(losses.values())).sum())
         return {name: loss.detach() for name, loss in losses.items()}
 
     def _tensor(self, column: np.ndarray) -> Tensor:

@@ -140,11 +140,15 @@ def refuse_what_cannot_be(
     Raises:
         SettingsError: With all of them.
     """
+    from bertslim.methods.distill.plan import only_below_the_head
+
     faults = [fault for task in tasks for fault in _faults_of_task(task, teaching)]
     if teaching.cache and teaching.no_cache:
         faults.append("--cache and --no-cache exclude each other")
     if building.thaw and processes() > 1:
         faults.append("--thaw is for one process: those of torchrun settle first what learns")
+    if building.thaw and (terms := only_below_the_head(wishes)):
+        faults.append(f"--thaw begins with the head, which has no part in {', '.join(terms)}")
     if len(tasks) > 1:
         faults += _faults_of_several(teaching, building, wishes)
     if faults:

@@ -35,6 +35,8 @@ FEATURES: Mapping[ObjectiveName, Mapping[str, float]] = {
 STATES = ("cosine", "embeddings", "hidden")
 """Terms that compare the states of all tokens."""
 OF_EQUAL_WIDTH = ("patient", "cosine")
+BELOW_THE_HEAD = ("patient", "cosine", "attention")
+"""Terms in which neither the head nor a map of the objective's own has a part."""
 
 
 Pairs = tuple[tuple[int, int], ...]
@@ -102,6 +104,12 @@ class Plan:
         if not {"patient", "representation"} & self.weights.keys():
             return ()
         return tuple(sorted({teacher for _, teacher in self.patient_pairs}))
+
+
+def only_below_the_head(settings: Distill) -> tuple[str, ...]:
+    """Return the terms, if nothing can be learnt of any while the layers stand still; else ()."""
+    terms = tuple(_weights(settings, hidden=1))
+    return terms if set(terms) <= set(BELOW_THE_HEAD) else ()
 
 
 def learns_answers(settings: Distill) -> bool:
