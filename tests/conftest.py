@@ -11,13 +11,16 @@ from tests.tiny import save_tiny_bert, write_sentence_task
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip, and say why, what needs an NVIDIA GPU, or what needs that there is none."""
+    needs, forbids = (item.get_closest_marker(name) for name in ("gpu", "no_gpu"))
+    if not needs and not forbids:
+        return
     try:
         device = find_device().name
     except UnavailableError as error:
-        if item.get_closest_marker("gpu"):
+        if needs:
             pytest.skip(str(error))
     else:
-        if item.get_closest_marker("no_gpu"):
+        if forbids:
             pytest.skip(f"there is a GPU: {device}")
 
 

@@ -7,7 +7,7 @@ from bertslim.graph.emit import write
 from bertslim.runtime.agreement import compared, padded_batch
 from bertslim.runtime.engine import build
 from tests.runtime.worlds import (
-    HAS_BF16,
+    NEEDS_BF16,
     ON_CPU,
     SETTINGS,
     form_of,
@@ -36,7 +36,7 @@ def test_int8_is_near_the_model_and_not_the_model(runtime: str, products: bool) 
     engine.close()
 
 
-@pytest.mark.skipif(not HAS_BF16, reason="this CPU has no bf16")
+@NEEDS_BF16
 def test_what_int8_leaves_is_bf16_where_the_cpu_has_it() -> None:
     found = seen("openvino", "int8", write(small_bert(), form_of("openvino", ranges())))
     assert {k.precision for k in found if k.kind == "MVN"} == {"bf16"}

@@ -10,6 +10,7 @@ from tests.runtime.worlds import (
     FUSES_INT8_ATTENTION,
     HAS_BF16,
     LAYERS,
+    NEEDS_BF16,
     counted,
     form_of,
     ranges,
@@ -24,16 +25,16 @@ FORMS = {
     "int8 products": ("int8", form_of("openvino", ranges(products=True))),
 }
 
+CPU_FORMS = ["fp32", pytest.param("bf16", marks=NEEDS_BF16), "int8"]
+
 
 def kernel_of(node: str, found: tuple[Kernel, ...]) -> Kernel:
     return next(kernel for kernel in found if node in kernel.nodes)
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", [*CPU_FORMS, "int8 products"])
 def test_every_product_with_weights_is_found_with_what_follows_it(form: str) -> None:
     precision, wanted = FORMS[form]
-    if precision == "bf16" and not HAS_BF16:
-        pytest.skip("this CPU has no bf16")
     written = write(small_bert(), wanted)
     found = seen("openvino", precision, written)
     for path, node in written.gemms.items():
@@ -49,11 +50,9 @@ def test_every_product_with_weights_is_found_with_what_follows_it(form: str) -> 
 REST = "bf16" if HAS_BF16 else "fp32"
 
 
-@pytest.mark.parametrize("form", ["fp32", "bf16", "int8"])
+@pytest.mark.parametrize("form", CPU_FORMS)
 def test_attention_is_one_kernel(form: str) -> None:
     precision, wanted = FORMS[form]
-    if precision == "bf16" and not HAS_BF16:
-        pytest.skip("this CPU has no bf16")
     written = write(small_bert(), wanted)
     found = seen("openvino", precision, written)
     assert counted(written, found)["attention"] == (LAYERS, LAYERS)

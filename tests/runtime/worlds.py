@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from functools import cache
 
+import pytest
 import torch
 from torch import nn
 
@@ -23,6 +24,7 @@ FUSES_INT8_ATTENTION = "avx512f" in cpu_flags()
 """Whether OpenVINO has fused kernels for this CPU of an attention whose products are int8."""
 HAS_BF16 = "BF16" in only_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 """Whether OpenVINO computes in bf16 on this CPU, by its own word."""
+NEEDS_BF16 = pytest.mark.skipif(not HAS_BF16, reason="this CPU has no bf16")
 
 
 @cache
