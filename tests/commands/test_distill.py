@@ -256,7 +256,10 @@ def test_objectives_are_recorded_with_the_weights_that_they_have(place: Path) ->
             ["--thaw begins with the head, which has no part in patient"],
         ),
         (
-            "--thaw --objective tinybert --weight hidden=0 --weight embeddings=0".split(),
+            [
+                *("--thaw", "--objective", "tinybert"),
+                *("--weight", "hidden=0", "--weight", "embeddings=0"),
+            ],
             2,
             ["--thaw begins with the head, which has no part in attention"],
         ),
