@@ -151,7 +151,7 @@ def test_vectors_from_a_file(place: Path) -> None:
         ("bilstmm", [], ["bilstmm is neither NAME=SIZE nor one of bilstm, cnn-lstm"]),
         ("bilstm,width=3", [], ["width is none of hidden, layers"]),
         ("cnn-lstm", [], ["cnn-lstm is for token-classification", "bilstm or attentive-lstm"]),
-        ("bilstm", [], ["embedding=300: the teacher's have 32 channels"]),
+        ("bilstm,embedding=300", [], ["embedding=300: the teacher's have 32 channels"]),
         ("layers=1", ["--embeddings", "random"], ["--embeddings is for recurrent students"]),
         ("bilstm", ["--embeddings", "none.txt"], ["--embeddings none.txt is no file"]),
         ("bilstm", ["--embeddings", "bad.txt"], ["bad.txt:2: not a word and "]),

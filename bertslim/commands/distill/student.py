@@ -142,18 +142,18 @@ def _table(
         return None
     if job.vectors is not None:
         return _table_from_file(job.vectors, shape, tokenizer, job.training.seed)
-    from bertslim.methods.distill.build import check_principal
+    from bertslim.methods.distill.build import principal_channels
     from bertslim.methods.distill.vectors import in_text, piece_means, principal_table
     from bertslim.train.examples import load_tokenizer
     from bertslim.train.vocabulary import words_of
 
     own = teacher.get_input_embeddings().get_parameter("weight").detach().cpu().float()
-    check_principal(shape, own.shape[1])
+    channels = principal_channels(shape, own.shape[1])
     theirs, words = load_tokenizer(job.teachers[0].path), words_of(tokenizer)
     if theirs.get_vocab() != tokenizer.get_vocab():
         pieces = theirs([in_text(word) for word in words], add_special_tokens=False)["input_ids"]
-        return principal_table(piece_means(pieces, own), shape.sizes.embedding)
-    return principal_table(own[: len(words)], shape.sizes.embedding)
+        return principal_table(piece_means(pieces, own), channels)
+    return principal_table(own[: len(words)], channels)
 
 
 def _table_from_file(

@@ -86,13 +86,18 @@ def check_width(shape: RecurrentShape, available: int) -> None:
         )
 
 
-def check_principal(shape: RecurrentShape, channels: int) -> None:
-    """Refuse more channels than the teacher's table can give.
+def principal_channels(shape: RecurrentShape, channels: int) -> int:
+    """Return how many channels of the teacher's table the words take: by default all, if few.
+
+    Args:
+        shape: Of the student.
+        channels: Of the teacher's table.
 
     Raises:
-        SettingsError: If there are fewer.
+        SettingsError: If more are asked for than there are.
     """
-    if (wanted := shape.sizes.embedding) > channels:
+    wanted = shape.sizes.embedding
+    if "embedding" in shape.named and wanted > channels:
         raise SettingsError(
             fault_list(
                 "--student cannot begin with the teacher's words",
@@ -100,6 +105,7 @@ def check_principal(shape: RecurrentShape, channels: int) -> None:
             ),
             f"give embedding={channels} or less, or --embeddings random",
         )
+    return min(wanted, channels)
 
 
 def _config(

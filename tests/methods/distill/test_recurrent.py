@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bertslim.errors import SettingsError
-from bertslim.methods.distill.build import Reading, build, check_principal, check_width
+from bertslim.methods.distill.build import Reading, build, check_width, principal_channels
 from bertslim.methods.distill.plan import plan
 from bertslim.methods.distill.recurrent import (
     PRESETS,
@@ -234,10 +234,16 @@ def test_words_without_a_vector_are_drawn() -> None:
 
 def test_widths_that_cannot_be() -> None:
     with pytest.raises(SettingsError, match="the teacher's have 200 channels"):
-        check_principal(shape("bilstm"), 200)
+        principal_channels(shape("bilstm,embedding=300"), 200)
     with pytest.raises(SettingsError, match="--embeddings have 50 channels"):
         check_width(shape("bilstm,embedding=300"), 50)
     check_width(shape("bilstm"), 50)
+
+
+def test_words_take_all_that_the_teacher_has_if_it_is_little() -> None:
+    assert principal_channels(shape("bilstm"), 200) == 200
+    assert principal_channels(shape("bilstm"), 384) == 300
+    assert principal_channels(shape("bilstm,embedding=100"), 200) == 100
 
 
 def test_another_tokenizer_gets_words_as_texts_have_them() -> None:

@@ -1,3 +1,4 @@
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -112,9 +113,8 @@ def test_importance_of_ffn_units(world: World, tmp_path: Path) -> None:
 
 
 def test_silent_units_go_first(world: World) -> None:
-    _, rows = world
-    whole = made(world, "layers=1/1")
-    model = whole.model
+    whole, rows = world
+    model = deepcopy(whole)
     with torch.no_grad():
         for number, layer in enumerate(model.encoder.layers):
             layer.ffn.output.weight[:, number::4] = 0
@@ -201,6 +201,10 @@ def test_where_the_line_ends(full_at: str, step: int) -> None:
         ("kv-heads=8", "kv-heads=8 does not divide the 4 key/value heads of layers 0, 1, 2, 3"),
         ("window=200", "window=200 hides nothing in a model of 64 positions"),
         ("ffn=65", "ffn=65 is more than the 64 units of layers 0, 1, 2, 3"),
+        ("layers=1/1", "layers in groups of one are the predecessor's own: make a group larger"),
+        ("layers=1+1", "layers in groups of one are the predecessor's own: make a group larger"),
+        ("kv-heads=4", "kv-heads=4 is what every layer has: ask for fewer"),
+        ("ffn=64", "ffn=64 is what every layer has: ask for fewer"),
     ],
 )
 def test_what_a_model_does_not_allow(world: World, successor: str, said: str) -> None:

@@ -31,10 +31,12 @@ class Ffn:
         return cls(positive("ffn", value))
 
     def faults(self, config: "SlimBertConfig") -> list[str]:
-        """Refuse more units than there are."""
+        """Refuse more units than there are, or as many."""
         from bertslim.model.configuration import layer_widths
 
         widths = [layer.intermediate_size for layer in layer_widths(config)]
+        if set(widths) == {self.units}:
+            return [f"ffn={self.units} is what every layer has: ask for fewer"]
         narrow = [number for number, width in enumerate(widths) if width < self.units]
         if not narrow:
             return []

@@ -33,10 +33,12 @@ class KvHeads:
         return cls(positive("kv-heads", value), choices.sharing)
 
     def faults(self, config: "SlimBertConfig") -> list[str]:
-        """Refuse groups of unequal size."""
+        """Refuse groups of unequal size, and those of one head each."""
         from bertslim.model.configuration import layer_widths
 
         counts = [layer.kv_heads for layer in layer_widths(config)]
+        if set(counts) == {self.kv_heads}:
+            return [f"kv-heads={self.kv_heads} is what every layer has: ask for fewer"]
         wrong = {count for count in counts if count % self.kv_heads}
         return [
             f"kv-heads={self.kv_heads} does not divide the {count} key/value heads of "

@@ -38,8 +38,10 @@ class Layers:
         )
 
     def faults(self, config: "SlimBertConfig") -> list[str]:
-        """Refuse groups that do not cover the layers."""
+        """Refuse groups that do not cover the layers, and those of one layer each."""
         count = config.num_hidden_layers
+        if set(self.listed or (self.each,)) == {1}:
+            return ["layers in groups of one are the predecessor's own: make a group larger"]
         if self.each and count % self.each:
             return [f"layers=1/{self.each} does not divide {count} layers"]
         if not self.each and sum(self.listed) != count:
