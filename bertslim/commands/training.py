@@ -65,7 +65,7 @@ class TrainingOptions:
         typer.Option(
             "--learning-rate",
             min=0,
-            help="Highest rate of AdamW.",
+            help="Highest rate of AdamW, above 0.",
             show_default=f"{TRANSFORMER.learning_rate}; recurrent models: "
             f"{RECURRENT.learning_rate}",
         ),
@@ -78,7 +78,7 @@ class TrainingOptions:
         typer.Option("--warmup", min=0, max=1, help="Fraction of the steps that warm up."),
     ] = 0.1
     clip: Annotated[
-        float, typer.Option("--clip", min=0, help="Largest L2 norm of the gradient.")
+        float, typer.Option("--clip", min=0, help="Largest L2 norm of the gradient, above 0.")
     ] = 1.0
     dropout: Annotated[
         float | None,

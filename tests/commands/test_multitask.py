@@ -123,6 +123,15 @@ def test_a_teacher_for_each_task_and_a_vocabulary_of_all_texts(place: Path, pair
     assert main(["distill", "tiny", "--config", "first/provenance.json", "-o", "first"]) == 0
 
 
+def test_words_are_those_of_the_first_teacher_whatever_the_others(place: Path, pairs: str) -> None:
+    save_tiny_bert(place / "scorer", "text-regression", seed=3, hidden_size=16)
+    teachers = ("--teacher", "tiny", "--teacher", "scorer", "--alpha", "1", "--weight", "soft=0")
+    student = ("--student", "bilstm,hidden=6", "--weight", "mse=1")
+    assert distill(pairs, *teachers, *student, "-o", "both") == 0
+    assert_shared("both")
+    assert encoder("both/tasks/pairs")["embeddings.words.weight"].shape[1] == 32
+
+
 def test_links_that_are_called_alike_are_as_well(place: Path, pairs: str, capfd: Printed) -> None:
     """A task is called as its path says, wherever that leads."""
     (place / "data" / "same.toml").symlink_to("task.toml")

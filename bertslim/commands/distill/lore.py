@@ -8,6 +8,7 @@ from bertslim.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from datasets import Dataset
 
@@ -30,6 +31,24 @@ class Lore:
     """In the task's order, which is that of outputs without names."""
     to_learn: "Dataset"
     to_choose: "Dataset | None"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WordSource:
+    """What the words of recurrent students are made of: one source for all tasks."""
+
+    texts: "Sequence[Dataset]"
+    """All that is learnt from, which a vocabulary is made of."""
+    teacher: "SlimModel"
+    """Whose vectors they may begin with,"""
+    tokenizer_from: "Path"
+    """and where its tokenizer lies."""
+
+
+def word_source(jobs: "Sequence[Job]", lores: "Sequence[Lore]") -> WordSource:
+    """Take the texts of all tasks, and of the first one its first teacher."""
+    texts = [lore.to_learn for lore in lores]
+    return WordSource(texts, lores[0].models[0], jobs[0].teachers[0].path)
 
 
 def lore_of(job: "Job") -> Lore:

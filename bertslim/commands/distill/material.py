@@ -14,12 +14,10 @@ from bertslim.commands.distill.teachers import (
 from bertslim.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from datasets import Dataset
 
     from bertslim.commands.distill.job import Job
-    from bertslim.commands.distill.lore import Lore
+    from bertslim.commands.distill.lore import Lore, WordSource
     from bertslim.commands.distill.student import Origin
     from bertslim.methods.distill.cut import Cut
     from bertslim.methods.distill.plan import Plan
@@ -46,13 +44,13 @@ class Material:
     """and so is this."""
 
 
-def material_of(job: "Job", lore: "Lore", texts: "Sequence[Dataset]") -> Material:
+def material_of(job: "Job", lore: "Lore", words: "WordSource") -> Material:
     """Open the student, see whether all fit together, and read the data as they do.
 
     Args:
         job: What is asked for.
         lore: Of this job.
-        texts: All that the student will learn from, of whatever task.
+        words: What a recurrent student's are made of, of whatever task.
 
     Raises:
         SettingsError: If what is asked for cannot be made of these models.
@@ -62,7 +60,7 @@ def material_of(job: "Job", lore: "Lore", texts: "Sequence[Dataset]") -> Materia
     from bertslim.methods.distill.plan import plan
 
     models = lore.models
-    origin = origin_of(job, lore, texts)
+    origin = origin_of(job, lore, words)
     cut, config = _cut(job, origin.model)
     planned = plan(job.distill, config, models[0].config)
     check_together(job, planned, config, models)

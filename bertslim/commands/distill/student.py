@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from bertslim.commands.distill.job import Job
-    from bertslim.commands.distill.lore import Lore
+    from bertslim.commands.distill.lore import Lore, WordSource
     from bertslim.methods.distill.recurrent import RecurrentShape
     from bertslim.model.slim import SlimModel
 
@@ -44,13 +44,13 @@ class Origin:
             copy_tokenizer(self.tokenizer_from, directory)
 
 
-def origin_of(job: "Job", lore: "Lore", texts: "Sequence[Dataset]") -> Origin:
+def origin_of(job: "Job", lore: "Lore", words: "WordSource") -> Origin:
     """Open or build what becomes the student.
 
     Args:
         job: What is asked for.
-        lore: The labels, and the first teacher, whose words a new student may begin with.
-        texts: All that is learnt from, which a vocabulary is made of.
+        lore: The labels.
+        words: What those of a recurrent student are made of.
 
     Raises:
         SettingsError: If no such student can be built for the task.
@@ -65,8 +65,8 @@ def origin_of(job: "Job", lore: "Lore", texts: "Sequence[Dataset]") -> Origin:
     if not isinstance(shape, RecurrentShape):
         return Origin(placed(_opened(job, lore), device), tokenizer, source.path)
     if shape.sizes.words:
-        tokenizer = _word_tokenizer(shape, texts, tokenizer)
-    model = placed(_built(job, shape, lore.models[0], lore.labels, tokenizer), device)
+        tokenizer = _word_tokenizer(shape, words.texts, tokenizer)
+    model = placed(_built(job, shape, lore.labels, tokenizer, words), device)
     return Origin(model, tokenizer, None if shape.sizes.words else source.path)
 
 
@@ -102,9 +102,9 @@ def _texts(sets: "Sequence[Dataset]") -> Iterator[str]:
 def _built(
     job: "Job",
     shape: "RecurrentShape",
-    teacher: "SlimModel",
     labels: tuple[str, ...],
     tokenizer: "PreTrainedTokenizerBase",
+    words: "WordSource",
 ) -> "SlimModel":
     from bertslim.methods.distill.build import Reading, build
     from bertslim.train.vocabulary import words_of
@@ -114,7 +114,7 @@ def _built(
         _check_pairs(job, tokenizer)
     padding = tokenizer.pad_token_id or 0
     reading = Reading(words_of(tokenizer), padding, pairs, type(tokenizer).__name__)
-    table = _table(job, shape, teacher, tokenizer)
+    table = _table(job, shape, tokenizer, words)
     if table is not None:
         shape = replace(shape, sizes=replace(shape.sizes, embedding=table.shape[1]))
     return build(shape, job.task.kind, labels, reading, table, seed=job.training.seed)
@@ -134,8 +134,8 @@ def _check_pairs(job: "Job", tokenizer: "PreTrainedTokenizerBase") -> None:
 def _table(
     job: "Job",
     shape: "RecurrentShape",
-    teacher: "SlimModel",
     tokenizer: "PreTrainedTokenizerBase",
+    source: "WordSource",
 ) -> "Tensor | None":
     """Return the vectors that words begin as; None: they are drawn."""
     if shape.table == "random":
@@ -147,9 +147,9 @@ def _table(
     from bertslim.train.examples import load_tokenizer
     from bertslim.train.vocabulary import words_of
 
-    own = teacher.get_input_embeddings().get_parameter("weight").detach().cpu().float()
+    own = source.teacher.get_input_embeddings().get_parameter("weight").detach().cpu().float()
     channels = principal_channels(shape, own.shape[1])
-    theirs, words = load_tokenizer(job.teachers[0].path), words_of(tokenizer)
+    theirs, words = load_tokenizer(source.tokenizer_from), words_of(tokenizer)
     if theirs.get_vocab() != tokenizer.get_vocab():
         pieces = theirs([in_text(word) for word in words], add_special_tokens=False)["input_ids"]
         return principal_table(piece_means(pieces, own), channels)

@@ -74,12 +74,12 @@ def _materials(jobs: Mapping[str, Job]) -> dict[str, "Material"]:
     Raises:
         BertslimError: If tasks, models and data do not fit together, of all tasks at once.
     """
-    from bertslim.commands.distill.lore import lore_of
+    from bertslim.commands.distill.lore import lore_of, word_source
     from bertslim.commands.distill.material import material_of
 
     lores = of_all(jobs, lambda name: lore_of(jobs[name]))
-    texts = [lore.to_learn for lore in lores.values()]
-    return of_all(jobs, lambda name: material_of(jobs[name], lores[name], texts))
+    words = word_source([*jobs.values()], [*lores.values()])
+    return of_all(jobs, lambda name: material_of(jobs[name], lores[name], words))
 
 
 def _students(jobs: Mapping[str, Job], materials: Mapping[str, "Material"]) -> dict[str, "Shrunk"]:

@@ -30,14 +30,14 @@ ANSWERS = "answers"
 
 def run(job: Job, directory: Path, resume: Path) -> dict[str, Any]:
     """Distil, write, score; return the step's report."""
-    from bertslim.commands.distill.lore import lore_of
+    from bertslim.commands.distill.lore import lore_of, word_source
     from bertslim.commands.distill.material import material_of
     from bertslim.methods.distill.distill import distill
     from bertslim.model.saving import save_model
     from bertslim.train.resume import ResumeFolder
 
     lore = lore_of(job)
-    material = material_of(job, lore, [lore.to_learn])
+    material = material_of(job, lore, word_source([job], [lore]))
     shrunk = student_of(material, partial(rows_to_cut_by, job, material, ROWS_TO_CUT_BY))
     teacher = teacher_of(job, material, resume)
     taught: list[dict[str, Any]] = []

@@ -46,6 +46,10 @@ class Theseus:
             f"--full-at {self.full_at} is neither a step such as 500 nor a fraction such as 0.8": (
                 steps or (fraction is not None and 0 < fraction <= 1)
             ),
+            # of a file's `full-at = 1` all of the steps are meant
+            "--full-at 1 is the first step, where no line can end: all steps are 1.0": (
+                self.full_at != "1"
+            ),
             "--finetune-epochs must not be negative": self.finetune_epochs >= 0,
             "--unfreeze needs epochs to learn in: raise --finetune-epochs": (
                 self.finetune_epochs > 0 or not self.unfreeze

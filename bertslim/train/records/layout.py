@@ -50,7 +50,7 @@ Layout = Mapping[str, Column]
 def layout_of(teacher: SlimModel, kept: Kept) -> dict[str, Column]:
     """Return what a row of a teacher's answers looks like.
 
-    States are compared by their direction, for which 11 bits are enough.
+    Of states 11 bits are enough, for directions and for distances of this size.
     """
     config, head = teacher.config, head_of_model(teacher)
     columns: dict[str, Column] = {}

@@ -173,6 +173,10 @@ def test_whatever_cannot_be_read_is_told_at_once() -> None:
         ({"full_at": "0"}, "--full-at 0 is neither"),
         ({"full_at": "1.5"}, "--full-at 1.5 is neither"),
         ({"full_at": "-3"}, "--full-at -3 is neither"),
+        (
+            {"full_at": "1"},
+            "--full-at 1 is the first step, where no line can end: all steps are 1.0",
+        ),
         ({"unfreeze": True, "finetune_epochs": 0}, "raise --finetune-epochs"),
     ],
 )
@@ -183,7 +187,7 @@ def test_a_single_fault_is_one_line(changes: dict[str, object], said: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("full_at", "step"), [("500", 500), ("1", 1), ("1.0", 80), ("0.5", 40), (".25", 20)]
+    ("full_at", "step"), [("500", 500), ("2", 2), ("1.0", 80), ("0.5", 40), (".25", 20)]
 )
 def test_where_the_line_ends(full_at: str, step: int) -> None:
     assert wishes(full_at=full_at).schedule_over(80).full_at == step
