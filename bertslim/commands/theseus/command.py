@@ -36,7 +36,7 @@ class ReplacingOptions:
         typer.Option(
             "--full-at",
             metavar="STEP",
-            help="Where the line ends: a step (500), or a fraction of --epochs, with a point (0.8).",
+            help="Where the line ends: a step (500), or a fraction of --epochs (0.8; 1.0 is all).",
         ),
     ] = "1.0"
     finetune_epochs: Annotated[
