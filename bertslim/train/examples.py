@@ -56,7 +56,8 @@ def load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
     """Open a checkpoint's tokenizer.
 
     Raises:
-        CheckpointError: If there is none, or it cannot be read.
+        CheckpointError: If there is none, or it cannot be read, or it is a slow one, which does not
+            tell where its tokens stand in a text.
     """
     if not any((directory / name).is_file() for name in TOKENIZER_FILES):
         raise CheckpointError(
@@ -66,6 +67,11 @@ def load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(directory)
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"the tokenizer of {directory} cannot be read: {error}") from error
+    if not tokenizer.is_fast:
+        raise CheckpointError(
+            f"the tokenizer of {directory}, {type(tokenizer).__name__}, is a slow one",
+            "bertslim needs a checkpoint with tokenizer.json",
+        )
     return tokenizer
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from datasets import Dataset
 
 from bertslim.train.batching import TURN, Batch, collate, length_buckets, row_lengths, rows_at
+from bertslim.train.settings import batches_of
 from bertslim.train.teacher import Teacher
 
 Prepare = Callable[[Batch, np.random.Generator], Batch]
@@ -52,7 +53,7 @@ class TaskFeed:
     @property
     def batches(self) -> int:
         """How many there are in an epoch."""
-        return -(-len(self.lengths) // self.batch_size)
+        return batches_of(len(self.lengths), self.batch_size)
 
     def deal(self, epoch: int) -> list[list[int]]:
         """Return batches of near-equal length, each row once."""

@@ -1,5 +1,6 @@
 """Where training runs and in which precision; bf16 only where the hardware computes in it."""
 
+import os
 from contextlib import AbstractContextManager
 from typing import Literal, TypeVar
 
@@ -15,6 +16,8 @@ Model = TypeVar("Model", bound=nn.Module)
 def choose_device(asked: Literal["auto", "cpu", "cuda"]) -> torch.device:
     """Return the device to train on; "auto" takes a GPU where there is one.
 
+    Of several processes on a host each has the GPU of its number, from the first model on.
+
     Raises:
         UnavailableError: "cuda" was asked for and PyTorch sees no GPU.
     """
@@ -22,7 +25,8 @@ def choose_device(asked: Literal["auto", "cpu", "cuda"]) -> torch.device:
         raise UnavailableError("PyTorch sees no CUDA device", "use --device cpu")
     if asked == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
-    return torch.device("cuda")
+    number = int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count()
+    return torch.device("cuda", number)
 
 
 def placed(model: Model, device: torch.device) -> Model:

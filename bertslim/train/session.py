@@ -76,7 +76,8 @@ class Session(Generic[Model]):
             batches = self.feed.deal(epoch)
             self._learn(batches)
             self._finish_epoch(len(batches))
-        if self.request.made:
+        (stop,) = self._heard(self.request.made)
+        if stop:
             raise KeyboardInterrupt
         if self.best:
             put_weights(self.model, self.best)
@@ -191,13 +192,17 @@ class Session(Generic[Model]):
     def _save_or_stop(self) -> None:
         """Save when it is time, stop when any process was asked to; all processes decide alike."""
         due = self.resume is not None and time.monotonic() - self.saved_at > self.resume.seconds
-        accelerator = self.stepper.accelerator
-        flags = torch.tensor([self.request.made, self.is_first and due], dtype=torch.float32)
-        stop, save = accelerator.reduce(flags.to(accelerator.device), "sum").tolist()
+        stop, save = self._heard(self.request.made, self.is_first and due)
         if stop or save:
             self._save()
         if stop:
             raise KeyboardInterrupt
+
+    def _heard(self, *flags: bool) -> list[bool]:
+        """Tell of each flag whether any process has it up."""
+        accelerator = self.stepper.accelerator
+        own = torch.tensor(flags, dtype=torch.float32, device=accelerator.device)
+        return [up > 0 for up in accelerator.reduce(own, "sum").tolist()]
 
     def _save(self) -> None:
         if self.resume is not None and self.is_first:

@@ -7,6 +7,11 @@ from typing import Literal
 from bertslim.errors import SettingsError, fault_list
 
 
+def batches_of(rows: int, batch_size: int) -> int:
+    """Return how many batches an epoch has; the last may be smaller."""
+    return -(-rows // batch_size)
+
+
 @dataclass(frozen=True, slots=True)
 class TrainSettings:
     """How to train; the result depends on everything but `accumulation` and `device`."""
@@ -27,6 +32,10 @@ class TrainSettings:
     precision: Literal["auto", "fp32", "bf16"]
     seed: int
     device: Literal["auto", "cpu", "cuda"]
+
+    def steps(self, rows: int) -> int:
+        """Return how many steps a run over so many rows takes."""
+        return self.epochs * batches_of(rows, self.batch_size)
 
     def __post_init__(self) -> None:
         faults = [fault for fault, fine in self._checks().items() if not fine]

@@ -141,3 +141,11 @@ def test_tokenizers_with_more_words_than_the_model_are_refused(tmp_path: Path) -
     expected = f"the tokenizer of {directory} knows {more} words, the model {len(WORDS)}"
     assert str(caught.value) == expected
     assert caught.value.hint == "copy tokenizer.json from the model it was made from"
+
+
+def test_tokenizers_that_tell_no_places_are_refused(tmp_path: Path) -> None:
+    settings = {"tokenizer_class": "BertJapaneseTokenizer", "word_tokenizer_type": "basic"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    (tmp_path / "vocab.txt").write_text("\n".join(WORDS))
+    with pytest.raises(CheckpointError, match=r"BertJapaneseTokenizer, is a slow one"):
+        load_tokenizer(tmp_path)

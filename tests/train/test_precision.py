@@ -38,6 +38,18 @@ def test_autocast_changes_products_only_for_bf16() -> None:
         assert (matrix @ matrix).dtype == torch.bfloat16
 
 
+@pytest.mark.parametrize(("rank", "number"), [(None, 0), ("0", 0), ("3", 3), ("5", 1)])
+def test_each_process_of_a_host_has_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, rank: str | None, number: int
+) -> None:
+    monkeypatch.setattr(precision.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(precision.torch.cuda, "device_count", lambda: 4)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    if rank is not None:
+        monkeypatch.setenv("LOCAL_RANK", rank)
+    assert choose_device("auto") == torch.device("cuda", number)
+
+
 def test_a_missing_gpu_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision.torch.cuda, "is_available", lambda: False)
     assert choose_device("auto") == choose_device("cpu") == CPU

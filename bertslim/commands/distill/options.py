@@ -9,7 +9,6 @@ import typer
 
 from bertslim.commands.distill.job import Words
 from bertslim.commands.distill.material import POOLED
-from bertslim.commands.step import processes
 from bertslim.commands.tables import table_in
 from bertslim.commands.training import LabelsPerClass
 from bertslim.errors import SettingsError, fault_list
@@ -21,7 +20,9 @@ if TYPE_CHECKING:
 
 def _absolute(embeddings: str | None) -> str | None:
     """Return a file's whole path, so that a replay finds it from anywhere."""
-    if embeddings is not None and Path(embeddings).is_file():
+    from bertslim.methods.distill.recurrent import TABLES
+
+    if embeddings is not None and embeddings not in TABLES and Path(embeddings).is_file():
         return str(Path(embeddings).resolve())
     return embeddings
 
@@ -145,8 +146,6 @@ def refuse_what_cannot_be(
     faults = [fault for task in tasks for fault in _faults_of_task(task, teaching)]
     if teaching.cache and teaching.no_cache:
         faults.append("--cache and --no-cache exclude each other")
-    if building.thaw and processes() > 1:
-        faults.append("--thaw is for one process: those of torchrun settle first what learns")
     if building.thaw and (terms := only_below_the_head(wishes)):
         faults.append(f"--thaw begins with the head, which has no part in {', '.join(terms)}")
     if len(tasks) > 1:

@@ -127,8 +127,6 @@ def _config(
         pad_token_id=reading.padding,
         tokenizer_class=reading.tokenizer,
     )
-    if kind == "text-regression":
-        config.num_labels = 1
     set_labels(config, config, kind, labels)
     return config
 

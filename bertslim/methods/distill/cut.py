@@ -90,11 +90,13 @@ def _layer_faults(shape: StudentShape, depth: int) -> list[str]:
 
 
 def _size_faults(shape: StudentShape, config: SlimBertConfig) -> list[str]:
+    """Say what is more than any of the layers that stay has."""
     widths = layer_widths(config)
+    kept = [widths[n] for n in _layers(shape, len(widths)) if n < len(widths)]
     wishes = {
         "hidden": (shape.hidden, config.hidden_size),
-        "heads": (shape.heads, min((w.heads for w in widths), default=0)),
-        "ffn": (shape.ffn, min((w.intermediate_size for w in widths), default=0)),
+        "heads": (shape.heads, max((w.heads for w in kept), default=0)),
+        "ffn": (shape.ffn, max((w.intermediate_size for w in kept), default=0)),
     }
     return [
         f"{name}={wanted}: more than the {most} that there are"

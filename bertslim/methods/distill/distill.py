@@ -59,12 +59,8 @@ def distill(
         settings,
         teacher=teacher,
         asked=planned.asked,
-        before_step=thawing(student, _steps(settings, learnt)) if thaw else None,
+        before_step=thawing(student, settings.steps(len(learnt.encoded))) if thaw else None,
         evaluate=(lambda m: selection_score(m, held_out)) if held_out and answers else None,
         prepare=ask if answers else None,
         resume=resume,
     )
-
-
-def _steps(settings: TrainSettings, learnt: Examples) -> int:
-    return settings.epochs * -(-len(learnt.encoded) // settings.batch_size)

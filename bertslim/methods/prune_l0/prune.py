@@ -4,7 +4,6 @@ Hard-concrete gates on a fine-tuned model (McCarley, Chakravarti and Sil 2020), 
 towards a target (CoFi: Xia, Zhong and Chen 2022).
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -85,7 +84,7 @@ def prune_l0(
         TrainingError: If nothing of a kind would be left, or training diverged.
     """
     refuse_what_cannot_be(model, settings)
-    gated = gated_model(model, settings, _steps(learnt, training))
+    gated = gated_model(model, settings, training.steps(len(learnt.encoded)))
     masking = learnt.masking
     gated, report = fit(
         gated,
@@ -153,10 +152,6 @@ def optimizer(
     built = grouped_adamw([group for group in groups if group.parameters])
     built.register_step_post_hook(gated.finish_step)
     return built
-
-
-def _steps(learnt: Examples, training: TrainSettings) -> int:
-    return training.epochs * math.ceil(len(learnt.encoded) / training.batch_size)
 
 
 def _report(

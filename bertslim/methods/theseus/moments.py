@@ -8,10 +8,9 @@ from torch import Tensor
 from bertslim.model.modeling import SlimBertPreTrainedModel
 from bertslim.train.batching import collate
 from bertslim.train.examples import Examples
-from bertslim.train.prediction import row_batches
+from bertslim.train.prediction import INPUTS, row_batches
 
 MOST_ROWS, ROWS_AT_ONCE = 512, 32
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 LEAST = 1e-8
 """Variance, as a share of the largest, below which a direction counts as unused."""
 
@@ -62,7 +61,7 @@ def input_moments(model: SlimBertPreTrainedModel, learnt: Examples) -> list[Mome
         batch = collate(rows, model.config.padding_id)
         inputs = {n: torch.from_numpy(batch[n]).to(device) for n in INPUTS if n in batch}
         with torch.no_grad():
-            states = model(**inputs, output_hidden_states=True).hidden_states
+            states = model.encoder(**inputs, output_hidden_states=True).hidden_states
         real = inputs["attention_mask"].bool()
         tokens += int(real.sum())
         for number, state in enumerate(states[:layers]):

@@ -4,14 +4,13 @@ The predecessor is frozen. Each batch goes through a random mixture of its modul
 successor, which learn from the loss of the task alone: they are good when they fit in.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from torch import nn
 
-from bertslim.errors import CheckpointError, SettingsError, fault_list
+from bertslim.errors import SettingsError, fault_list
 from bertslim.methods.theseus.mixture import Mixture
 from bertslim.methods.theseus.schedule import Schedule
 from bertslim.methods.theseus.settings import Theseus
@@ -23,7 +22,7 @@ from bertslim.train.loop import fit
 from bertslim.train.objectives import labels_objective, teacher_objective
 from bertslim.train.resume import ResumeFolder
 from bertslim.train.session import BeforeStep
-from bertslim.train.settings import TrainReport, TrainSettings
+from bertslim.train.settings import TrainReport, TrainSettings, batches_of
 from bertslim.train.teacher import LiveTeacher
 
 TEMPERATURE = 2.0
@@ -69,12 +68,10 @@ def theseus(
 
     Raises:
         SettingsError: If the model cannot be changed so, or the schedule is longer than the run.
-        CheckpointError: If the model has weights that are no finite numbers.
     """
-    per_epoch = math.ceil(len(learnt.encoded) / train.batch_size)
+    per_epoch = batches_of(len(learnt.encoded), train.batch_size)
     schedule = settings.schedule_over(per_epoch * (train.epochs - settings.finetune_epochs))
     _check(model, settings, schedule)
-    _refuse_damaged(model)
     successor = successor_of(model, settings, learnt)
     mixture = Mixture(model, successor)
     late = _freeze(successor.model, settings.unfreeze, table=train.freeze_embeddings)
@@ -114,16 +111,6 @@ def _check(model: SlimBertPreTrainedModel, settings: Theseus, schedule: Schedule
         )
     if faults:
         raise SettingsError(fault_list("this model cannot be replaced like this", faults))
-
-
-def _refuse_damaged(model: SlimBertPreTrainedModel) -> None:
-    """Refuse what would otherwise be told much later, of a covariance or of a loss."""
-    broken = [name for name, weight in model.named_parameters() if not weight.isfinite().all()]
-    if broken:
-        raise CheckpointError(
-            f"{len(broken)} of the tensors hold no finite numbers, {broken[0]} the first",
-            "its weights are damaged: take an earlier one",
-        )
 
 
 def _freeze(model: SlimBertPreTrainedModel, unfreeze: bool, *, table: bool) -> list[nn.Parameter]:

@@ -6,7 +6,7 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from bertslim.console import track
-from bertslim.errors import CheckpointError, SettingsError
+from bertslim.errors import SettingsError
 from bertslim.train.encoding.chunks import encode_chunks
 from bertslim.train.encoding.columns import token_features
 from bertslim.train.encoding.spans import encode_spans, span_features
@@ -51,9 +51,8 @@ def encode(
     Raises:
         SettingsError: max_length exceeds the positions.
         DataError: the data holds labels that are not among `labels`.
-        CheckpointError: the tokenizer is a slow one.
     """
-    _check_tokenizer(task, tokenizer, positions or tokenizer.model_max_length)
+    _check_length(task, positions or tokenizer.model_max_length)
     batches = _batches(data, f"tokenising {task.name}")
     if task.kind == "masked-lm":
         chunks = encode_chunks(batches, task, tokenizer, token_types=token_types)
@@ -74,12 +73,7 @@ def _batches(data: Dataset, description: str) -> Iterator[Columns]:
         yield {"example": range(start, stop), **data[start:stop]}
 
 
-def _check_tokenizer(task: Task, tokenizer: PreTrainedTokenizerBase, limit: int) -> None:
-    if not tokenizer.is_fast:
-        raise CheckpointError(
-            f"the tokenizer {type(tokenizer).__name__} is a slow one",
-            "bertslim needs a checkpoint with tokenizer.json",
-        )
+def _check_length(task: Task, limit: int) -> None:
     if limit < UNKNOWN_LIMIT and task.max_length > limit:
         raise SettingsError(
             f"max_length = {task.max_length} of task {task.name} exceeds the {limit} positions "

@@ -90,6 +90,13 @@ def test_a_word_that_is_cut_in_two_has_no_candidates(tmp_path: Path) -> None:
     assert sorted(rule.candidates(split("the films end"))) == [0]  # [CLS] the film [SEP]
 
 
+def test_a_word_within_a_token_has_no_candidates(rule: MaskedLm) -> None:
+    """As `'s` is one token of byte-level BPE, and a mask."""
+    text = "the [MASK] very good"
+    assert split(text).words == (0, 2, 4, 5)
+    assert sorted(rule.candidates(split(text))) == [0, 4, 5]
+
+
 def test_no_words_no_candidates(rule: MaskedLm) -> None:
     assert rule.candidates(split("...")) == {}
     assert rule.candidates(split("")) == {}

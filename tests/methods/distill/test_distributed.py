@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
-    """Also where they record their teacher together, and where the objective has weights."""
+    """Also where they record their teacher together, the objective has weights, or parts open."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     done = subprocess.run(
         [*torchrun, "-m", "tests.methods.distill.worker", str(tmp_path)],

@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 from bertslim.errors import SettingsError
-from bertslim.methods.distill.cut import Cut, cut_of
+from bertslim.methods.distill.cut import Cut, cut_config, cut_of
 from bertslim.methods.distill.shape import Layers, StudentShape, parse_shape, shape_faults
 from bertslim.model.configuration import SlimBertConfig, layer_widths, with_widths
 
@@ -92,6 +94,17 @@ def test_what_cannot_be_cut_is_explained(text: str, said: list[str]) -> None:
     with pytest.raises(SettingsError) as refusal:
         cut_of(parse_shape(text), config())
     assert [words for words in said if words not in str(refusal.value)] == []
+
+
+def test_sizes_are_at_most_those_of_the_layers_that_stay() -> None:
+    widths = list(layer_widths(config()))
+    widths[3] = replace(widths[3], heads=1, intermediate_size=8)
+    pruned = with_widths(config(), widths)
+    cut = cut_of(parse_shape("layers=0,3,ffn=16,heads=2"), pruned)
+    small = layer_widths(cut_config(pruned, cut))
+    assert [(w.heads, w.intermediate_size) for w in small] == [(2, 16), (1, 8)]
+    with pytest.raises(SettingsError, match="ffn=16: more than the 8 that there are"):
+        cut_of(parse_shape("layers=last-1,ffn=16"), pruned)
 
 
 def test_models_that_cannot_be_narrowed_are_refused() -> None:

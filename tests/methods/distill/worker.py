@@ -18,15 +18,19 @@ from bertslim.train.records.recording import Shelf, recorded_teacher
 from bertslim.train.settings import TrainReport
 from bertslim.train.stepping import join_processes
 from bertslim.train.teacher import LiveTeacher, Teacher
+from bertslim.train.thawing import thawing
 from tests.train.training import classifier, sentences, settings, weights
 
 # the last batch has one row, so that one of two processes has none
 ROWS, RUN = 17, settings(accumulation=2)
-OBJECTIVES = ("pkd", "tinybert")
+OBJECTIVES = ("pkd", "tinybert", "logits")
 
 
 def train(objective: str, folder: Path) -> tuple[PreTrainedModel, TrainReport]:
-    """One student; PKD's teacher is recorded by all processes, TinyBERT's is asked."""
+    """One student; all processes record its teacher but TinyBERT's, which is asked.
+
+    That of the logits alone opens from the top down.
+    """
     student, teacher, rows = classifier(), classifier(seed=7), sentences(ROWS)
     wishes = distill_settings(objective, 2.0, None, [], "skip", None)
     planned = plan(wishes, student.config, teacher.config)
@@ -35,7 +39,8 @@ def train(objective: str, folder: Path) -> tuple[PreTrainedModel, TrainReport]:
         shelf, accelerator = Shelf(folder, "teacher", "fp32"), join_processes(torch.device("cpu"))
         asked = recorded_teacher(teacher, rows, planned.kept, shelf, accelerator)
     wanted = objective_of(planned, first_map(32, 32, seed=0))
-    return fit(student, rows, wanted, RUN, teacher=asked, asked=planned.asked)
+    opened = thawing(student, RUN.steps(ROWS)) if objective == "logits" else None
+    return fit(student, rows, wanted, RUN, teacher=asked, asked=planned.asked, before_step=opened)
 
 
 def main(output: Path) -> None:

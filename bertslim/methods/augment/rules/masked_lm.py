@@ -95,8 +95,12 @@ class MaskedLm:
         )
         offsets, spans = encoding["offset_mapping"], sentence.spans
         at = {place: list(_inside(offsets, *spans[place])) for place in sentence.words}
-        # A word that is cut in two by the length that is read is not read.
-        whole = {p: o for p, o in at.items() if o and offsets[o[-1]][1] >= spans[p][1]}
+        whole = {
+            place: own
+            for place, own in at.items()
+            if own
+            and _is_all(sentence.text, (offsets[own[0]][0], offsets[own[-1]][1]), spans[place])
+        }
         return list(encoding["input_ids"]), whole
 
     def _guessed(self, ids: Sequence[int], places: Sequence[int]) -> Iterator[tuple[str, ...]]:
@@ -120,6 +124,15 @@ class MaskedLm:
             at_masks = SlimBertOutput(last_hidden_state=states[rows, columns])  # (places, hidden)
             logits: Tensor = self.model.logits(at_masks)
         return logits
+
+
+def _is_all(text: str, tokens: tuple[int, int], word: tuple[int, int]) -> bool:
+    """Whether tokens are a word, its whole and nothing else but blanks in front of it.
+
+    The length that is read may end in a word; and `'s` may be one token, of which `s` is a word.
+    """
+    (first, last), (begin, end) = tokens, word
+    return last == end and not text[first:begin].strip()
 
 
 def _inside(offsets: Sequence[tuple[int, int]], begin: int, end: int) -> Iterator[int]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class KvHeads:
-    """So many key/value heads in every layer, each the mean of some."""
+    """So many key/value heads in every layer, each in the place of some."""
 
     kv_heads: int
     sharing: Sharing
