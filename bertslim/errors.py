@@ -13,7 +13,8 @@
 Anything else that escapes is a bug and shows its traceback.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -77,6 +78,11 @@ def fault_list(title: str, faults: Sequence[str]) -> str:
     if len(faults) == 1:
         return f"{title}: {faults[0]}"
     return f"{title}:\n" + "\n".join(f"  - {fault}" for fault in faults)
+
+
+def given_twice(names: Iterable[str]) -> list[str]:
+    """Return a fault for each name that stands there more than once."""
+    return [f"{name} is given twice" for name, count in Counter(names).items() if count > 1]
 
 
 def gathered(title: str, attempts: Sequence[Callable[[], T]]) -> list[T]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bertslim.errors import SettingsError, fault_list
+from bertslim.errors import SettingsError, fault_list, given_twice
 
 MethodName = Literal["tinybert", "tang"]
 WORD_RULES = ("mask", "pos", "masked-lm")
@@ -72,8 +72,7 @@ def augment_settings(
         SettingsError: With everything that is wrong.
     """
     faults = [fault for word in rates if (fault := _rate_fault(word))]
-    names = [word.partition("=")[0] for word in rates]
-    faults += [f"--rate {n} is given twice" for n in sorted(set(names)) if names.count(n) > 1]
+    faults += given_twice(f"--rate {word.partition('=')[0]}" for word in rates)
     if not mask_token.strip():
         faults.append("--mask-token is empty")
     if not faults:

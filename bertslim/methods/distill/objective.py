@@ -1,6 +1,6 @@
 """The objective that a plan describes: its terms, weighed, and what is learnt along with them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -21,13 +21,26 @@ from bertslim.methods.distill.terms import (
     task_loss,
 )
 
+MAKERS: Mapping[str, Callable[[Plan, Tensor], Term]] = {
+    "task": lambda _plan, _start: task_loss,
+    "soft": lambda plan, _start: partial(soft_error, temperature=plan.temperature),
+    "mse": lambda _plan, _start: logit_error,
+    "pseudo": lambda _plan, _start: pseudo_error,
+    "patient": lambda plan, _start: partial(patient_loss, pairs=plan.patient_pairs),
+    "cosine": lambda _plan, _start: cosine_loss,
+    "attention": lambda plan, _start: partial(attention_loss, pairs=plan.pairs),
+    "embeddings": lambda _plan, start: ProjectedStates([(0, 0)], start),
+    "hidden": lambda plan, start: ProjectedStates(plan.pairs, start),
+    "representation": lambda plan, start: Representation(plan.first_states[0], start),
+}
+
 
 class WeightedSum(nn.Module):
     """Terms by name with their weights; terms that are modules learn with the student."""
 
     def __init__(self, terms: Mapping[str, Term], weights: Mapping[str, float]) -> None:
         super().__init__()
-        self.terms = {name: terms[name] for name in weights}
+        self.terms = terms
         self.weights = weights
         self.learnt = nn.ModuleList(t for t in self.terms.values() if isinstance(t, nn.Module))
 
@@ -46,19 +59,7 @@ def objective_of(plan: Plan, start: Tensor) -> WeightedSum:
         plan: What is compared.
         start: (teacher's hidden, student's hidden), where maps between the states begin.
     """
-    terms: dict[str, Term] = {
-        "task": task_loss,
-        "soft": partial(soft_error, temperature=plan.temperature),
-        "mse": logit_error,
-        "pseudo": pseudo_error,
-        "patient": partial(patient_loss, pairs=plan.patient_pairs),
-        "cosine": cosine_loss,
-        "attention": partial(attention_loss, pairs=plan.pairs),
-        "embeddings": ProjectedStates([(0, 0)], start),
-        "hidden": ProjectedStates(plan.pairs, start),
-    }
-    if "representation" in plan.weights:
-        terms["representation"] = Representation(plan.first_states[0], start)
+    terms = {name: MAKERS[name](plan, start) for name in plan.weights}
     return WeightedSum(terms, plan.weights)
 
 

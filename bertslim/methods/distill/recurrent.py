@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
-from bertslim.errors import SettingsError
+from bertslim.errors import SettingsError, given_twice
 
 RecurrentKind = Literal["bilstm", "cnn-lstm", "attentive-lstm"]
 TABLES = ("teacher", "random")
@@ -71,8 +71,7 @@ def names_recurrent(text: str) -> bool:
 def recurrent_faults(text: str) -> list[str]:
     """Return everything that is wrong with what `--student` says of a recurrent student."""
     parts = [part.strip() for part in text.split(",")[1:]]
-    names = [part.partition("=")[0] for part in parts]
-    faults = [f"{name} is given twice" for name in sorted(set(names)) if names.count(name) > 1]
+    faults = given_twice(part.partition("=")[0] for part in parts)
     faults += [fault for part in parts if (fault := _fault(part))]
     return [f"--student {text}: {fault}" for fault in faults]
 

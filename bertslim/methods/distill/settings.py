@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from bertslim.errors import SettingsError, fault_list
+from bertslim.errors import SettingsError, fault_list, given_twice
 from bertslim.methods.distill.recurrent import RecurrentShape
 from bertslim.methods.distill.student import Student, parse_student, student_faults
 
@@ -79,8 +79,7 @@ def distill_settings(
     if alpha is not None and not 0 <= alpha <= 1:
         faults.append(f"--alpha must lie between 0 and 1, not {alpha}")
     faults += [fault for word in weights if (fault := _weight_fault(word))]
-    names = [word.partition("=")[0] for word in weights]
-    faults += [f"--weight {n} is given twice" for n in sorted(set(names)) if names.count(n) > 1]
+    faults += given_twice(f"--weight {word.partition('=')[0]}" for word in weights)
     if (pairs := _match(match)) is None:
         faults.append(f"--match {match} is neither skip nor last nor numbers such as 2,4")
     faults += student_faults(student, embeddings)

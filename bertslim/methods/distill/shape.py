@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from bertslim.errors import given_twice
+
 Rule = Literal["spread", "skip", "first", "last"]
 SIZES = ("hidden", "heads", "ffn")
 
@@ -47,8 +49,7 @@ class StudentShape:
 def shape_faults(text: str) -> list[str]:
     """Return everything that is wrong with what `--student` says."""
     parts = _parts(text)
-    names = [name for name, _ in parts]
-    faults = [f"{name} is given twice" for name in sorted(set(names)) if names.count(name) > 1]
+    faults = given_twice(name for name, _ in parts)
     faults += [fault for name, values in parts if (fault := _fault(name, values))]
     return [f"--student {text}: {fault}" for fault in faults]
 

@@ -1,7 +1,6 @@
 """The little language that a successor is asked for in: `layers=1/2,kv-heads=1,window=64`."""
 
-from collections import Counter
-
+from bertslim.errors import given_twice
 from bertslim.methods.theseus.successors import KINDS
 from bertslim.methods.theseus.successors.successor import Choices, Kind
 
@@ -18,9 +17,8 @@ def read_successor(text: str, choices: Choices) -> tuple[list[Kind], list[str]]:
     """
     pairs = [word.strip().partition("=")[::2] for word in text.split(",") if word.strip()]
     faults = [] if pairs else [f"it asks for nothing; it knows {', '.join(KINDS)}"]
-    counts = Counter(name for name, _ in pairs)
-    faults += [f"{name} is asked for {n} times" for name, n in counts.items() if n > 1]
-    unknown = [name for name in counts if name not in KINDS]
+    faults += given_twice(name for name, _ in pairs)
+    unknown = [name for name in dict.fromkeys(name for name, _ in pairs) if name not in KINDS]
     faults += [f"{name} is unknown; it knows {', '.join(KINDS)}" for name in unknown]
     kinds = {}
     for name, value in pairs:

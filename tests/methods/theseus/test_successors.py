@@ -145,7 +145,7 @@ def test_whatever_cannot_be_read_is_told_at_once() -> None:
     wrong = "layers=2/3,kv-heads=0,window=-4,ffn=many,heads=3,window=8"
     found = faults_of(successor=wrong, rate=1.5, full_at="half", distill=2.0, finetune_epochs=-1)
     assert found == [
-        "--successor: window is asked for 2 times",
+        "--successor: window is given twice",
         "--successor: heads is unknown; it knows ffn, kv-heads, window, layers",
         "--successor: layers=2/3 is neither a share such as 1/2 nor a sum of groups such as "
         "2+2+1+1",
