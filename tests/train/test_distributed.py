@@ -1,31 +1,17 @@
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
 
 from tests.train import worker
+from tests.train.torchrun import run_by_two
 from tests.train.training import assert_close, weights
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
     """Losses and weights; also when stopped by a signal that one process gets, and resumed."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = subprocess.run(
-        [*torchrun, "-m", "tests.train.worker", str(tmp_path)],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    run_by_two("tests.train.worker", tmp_path)
     model, report = worker.train()
     told = json.loads((tmp_path / "report.json").read_text())
     assert told["processes"] == 2
