@@ -80,6 +80,8 @@ def read_source(value: str) -> str:
     """
     if value != "-":
         return value
+    if processes() > 1:
+        raise typer.BadParameter("the processes of torchrun cannot share a pipe: name the path")
     if sys.stdin is None or sys.stdin.isatty():
         raise typer.BadParameter("'-' expects a path from a pipe, but there is none")
     line = sys.stdin.readline().strip()
@@ -117,7 +119,7 @@ def run_step(
     _refuse_to_touch_inputs(output, step)
     done = _made_by(request.key, output)
     if not done:
-        _refuse_to_overwrite(output, force=options.force)
+        _refuse_to_overwrite(output, request.key, force=options.force)
     if options.dry_run:
         note(f"would {'keep' if done else 'write'} {output} (request {request.key[:12]})")
         return
@@ -194,7 +196,7 @@ def _fill(
                 provenance.write_provenance(stage / TASKS / name, own)
             provenance.write_provenance(stage, record)
             # Somebody else may have made the directory in the meantime.
-            _refuse_to_overwrite(output, force=force)
+            _refuse_to_overwrite(output, request.key, force=force)
     return False
 
 
@@ -229,10 +231,12 @@ def _refuse_to_touch_inputs(output: Path, step: Step) -> None:
 
 def _made_by(key: str, output: Path) -> bool:
     record = provenance.read_record(output)
-    return record is not None and record["key"] == key
+    if record is None or record["key"] != key:
+        return False
+    return not provenance.changed_files(output, record)
 
 
-def _refuse_to_overwrite(output: Path, *, force: bool) -> None:
+def _refuse_to_overwrite(output: Path, key: str, *, force: bool) -> None:
     """Only a finished bertslim output may be replaced, and only when asked."""
     if output.is_mount():
         raise OutputExistsError(f"{output} is a mount point", "use a directory inside it")
@@ -244,5 +248,13 @@ def _refuse_to_overwrite(output: Path, *, force: bool) -> None:
         )
     if not force:
         raise OutputExistsError(
-            f"{output} was made by another request", "pass --force to replace it, or choose -o"
+            f"{output} {_difference(output, key)}", "pass --force to replace it, or choose -o"
         )
+
+
+def _difference(output: Path, key: str) -> str:
+    """Say why an output of bertslim is not what was asked for."""
+    record = provenance.read_record(output) or {}
+    if record.get("key") != key:
+        return "was made by another request"
+    return f"was changed after it was made ({', '.join(provenance.changed_files(output, record))})"

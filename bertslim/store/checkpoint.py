@@ -27,6 +27,14 @@ TOKENIZER_FILES = (
     "sentencepiece.bpe.model",
     "spiece.model",
 )
+VOCABULARIES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+)
+"""Those of the tokenizer's files that hold its words."""
 TASKS = "tasks"
 """Folder of the whole models, by the tasks' names, where several tasks share an encoder."""
 RECURRENT = "slim_lstm"
@@ -81,17 +89,6 @@ class Checkpoint:
         """
         found = open_checkpoint(self.path / TASKS / name)
         return replace(found, origin=f"{self.origin}/{TASKS}/{name}")
-
-    def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Return every tensor's shape, read from the file headers alone."""
-        from safetensors import safe_open
-
-        shapes: dict[str, tuple[int, ...]] = {}
-        for shard in self.shards:
-            with safe_open(shard, framework="np") as file:
-                names = file.keys()
-                shapes |= {name: tuple(file.get_slice(name).get_shape()) for name in names}
-        return shapes
 
     def read_tensors(self) -> "dict[str, torch.Tensor]":
         """Read all weights.

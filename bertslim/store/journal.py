@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bertslim.console import note
-from bertslim.errors import BertslimError
+from bertslim.errors import QualityError, SettingsError
 from bertslim.store.growing import cut_to_whole_lines
 
 JOURNAL = "journal.jsonl"
@@ -69,16 +69,16 @@ class Journal(MutableMapping[str, Any]):
 
 @contextlib.contextmanager
 def opened_journal(folder: Path) -> Iterator[Journal]:
-    """Keep a journal in a folder, which outlives an interruption but nothing else.
+    """Keep a journal in a folder, which outlives an interruption and a full disk.
 
-    What is done needs it no more, and what failed for a reason would fail again.
+    What is done needs it no more, and what asks for too much would fail again.
     """
     journal = Journal(folder)
     if journal:
         note(f"going on with {len(journal)} results of the run that was interrupted")
     try:
         yield journal
-    except (BertslimError, OSError):
+    except (SettingsError, QualityError):
         shutil.rmtree(folder, ignore_errors=True)
         raise
     shutil.rmtree(folder, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 import json
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,10 +10,12 @@ from typing import Any
 
 from bertslim.errors import CheckpointError, fault_list
 from bertslim.store.digest import settings_digest
+from bertslim.store.staging import RESUME
 
 PROVENANCE = "provenance.json"
 FORMAT = 1
-SHAPE = {
+REQUEST = {"command": str, "settings": dict}
+STEP = {
     "format": int,
     "key": str,
     "request": dict,
@@ -20,9 +23,8 @@ SHAPE = {
     "report": dict,
     "created": str,
     "seconds": float | int,
-    "lineage": list,
 }
-"""What every reader of a record relies on."""
+"""What every reader relies on in a record, and in those of its lineage."""
 
 MENDING = "remove the file: the checkpoint opens without it, and its lineage is lost"
 
@@ -66,7 +68,7 @@ class Provenance:
         created: UTC time, ISO 8601.
         seconds: Wall time of the step.
         environment: Software and hardware.
-        lineage: The steps that made the input, oldest first, each without its own lineage.
+        lineage: The steps that made the input, oldest first, each without lineage and files.
     """
 
     key: str
@@ -103,8 +105,9 @@ def now() -> str:
 
 
 def write_provenance(directory: Path, provenance: Provenance) -> None:
-    """Write the record: the last file of a stage."""
-    text = json.dumps(asdict(provenance), indent=2, ensure_ascii=False)
+    """Write the record, with the sizes of all other files: the last file of a stage."""
+    record = asdict(provenance) | {"files": _sizes(directory)}
+    text = json.dumps(record, indent=2, ensure_ascii=False)
     (directory / PROVENANCE).write_text(text + "\n", encoding="utf-8")
 
 
@@ -121,8 +124,7 @@ def read_record(directory: Path) -> dict[str, Any] | None:
         record = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{file} cannot be read ({error})", MENDING) from error
-    wrong = [n for n, kind in SHAPE.items() if not isinstance(_item(record, n), kind)]
-    if wrong:
+    if wrong := _misshapen(record):
         raise CheckpointError(fault_list(f"{file} is no provenance record; wrong", wrong), MENDING)
     if record["format"] > FORMAT:
         raise CheckpointError(
@@ -137,8 +139,37 @@ def lineage_of(directory: Path) -> tuple[dict[str, Any], ...]:
     record = read_record(directory)
     if record is None:
         return ()
-    own = {name: value for name, value in record.items() if name != "lineage"}
+    own = {name: value for name, value in record.items() if name not in ("lineage", "files")}
     return (*record["lineage"], own)
+
+
+def changed_files(directory: Path, record: Mapping[str, Any]) -> list[str]:
+    """Return the files of a finished step that are gone, or have another size than it gave them."""
+    sizes = _sizes(directory)
+    return [name for name, size in record.get("files", {}).items() if sizes.get(name) != size]
+
+
+def _sizes(directory: Path) -> dict[str, int]:
+    """Return the sizes in bytes of a directory's files; the state of a run is none of them."""
+    files = (path for path in sorted(directory.rglob("*")) if path.is_file())
+    named = {path.relative_to(directory): path.stat().st_size for path in files}
+    unnamed = (RESUME, PROVENANCE)
+    return {path.as_posix(): size for path, size in named.items() if path.parts[0] not in unnamed}
+
+
+def _misshapen(record: Any) -> list[str]:
+    """Return the names of a record's fields that are not what their readers rely on."""
+    lineage = _item(record, "lineage")
+    whole = isinstance(lineage, list) and not any(map(_step_faults, lineage))
+    return _step_faults(record) + ([] if whole else ["lineage"])
+
+
+def _step_faults(record: Any) -> list[str]:
+    return [*_wrong(record, STEP), *_wrong(_item(record, "request"), REQUEST)]
+
+
+def _wrong(record: Any, shape: Mapping[str, Any]) -> list[str]:
+    return [name for name, kind in shape.items() if not isinstance(_item(record, name), kind)]
 
 
 def _item(record: Any, name: str) -> Any:

@@ -3,8 +3,8 @@
 import contextlib
 import errno
 import fcntl
-import glob
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,8 +34,9 @@ def filled_stage(stage: Path, final: Path) -> Iterator[None]:
     _clear(stage)
     try:
         yield
-        shutil.rmtree(stage / RESUME, ignore_errors=True)
         _sync(stage)
+        # not before: a disk that fails, or Ctrl-C, while gigabytes are synced must lose no training
+        shutil.rmtree(stage / RESUME, ignore_errors=True)
         _replace(final, stage)
     except BaseException:
         _clear(stage)
@@ -57,7 +58,10 @@ def locked_stage(stage: Path, *, wait: bool = True) -> Iterator[None]:
     """
     while True:
         stage.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(stage, os.O_RDONLY)
+        try:
+            descriptor = os.open(stage, os.O_RDONLY)
+        except FileNotFoundError:  # the holder has renamed it just now
+            continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
@@ -67,8 +71,9 @@ def locked_stage(stage: Path, *, wait: bool = True) -> Iterator[None]:
                 "wait for it, then run again",
             ) from error
         # While we waited, the holder may have renamed the stage to its final name.
-        if stage.exists() and os.path.samestat(os.fstat(descriptor), stage.stat()):
-            break
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), stage.stat()):
+                break
         os.close(descriptor)
     try:
         yield
@@ -122,7 +127,9 @@ def _obstacle(place: str | Path) -> Path:
 
 
 def _stages(final: Path) -> list[Path]:
-    return sorted(final.parent.glob(f".{glob.escape(final.name)}.*.partial"))
+    """Find the stages of this directory, and none of those whose names only begin like its own."""
+    name = re.compile(rf"\.{re.escape(final.name)}\.([^.]{{12}}|[0-9]+\.old)\.partial")
+    return sorted(path for path in final.parent.glob(".*.partial") if name.fullmatch(path.name))
 
 
 def _remove_if_free(stage: Path) -> None:
@@ -143,7 +150,7 @@ def _clear(stage: Path) -> None:
 
 def _sync(stage: Path) -> None:
     """Bring the bytes to the disk before the name appears: a name that exists is complete."""
-    for path in (*stage.rglob("*"), stage):
+    for path in (*(path for path in stage.rglob("*") if stage / RESUME not in path.parents), stage):
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -69,6 +69,9 @@ def test_the_record_says_what_was_done(place: Path) -> None:
     assert sum(map(len, heads["removed"].values())) == 2
     assert record["report"]["after"]["parameters"] < record["report"]["before"]["parameters"]
     assert record["lineage"] == []
+    sizes = {path.name: path.stat().st_size for path in (place / "out").iterdir()}
+    del sizes["provenance.json"]
+    assert record["files"] == sizes
 
 
 @pytest.mark.usefixtures("place")
@@ -87,6 +90,18 @@ def test_another_request_is_refused_until_forced(place: Path, capfd: Printed) ->
     assert "--force" in err
     assert prune("-o", "out", "--force", remove="0.5") == 0
     assert record_of(place / "out")["request"]["settings"]["remove"] == 0.5
+
+
+def test_a_damaged_output_is_not_up_to_date(place: Path, capfd: Printed) -> None:
+    assert prune("-o", "out") == 0
+    (place / "out" / "README.md").write_text("a file of the user's is no damage")
+    assert prune("-o", "out") == 0
+    assert "up to date" in capfd.readouterr().err
+    (place / "out" / "model.safetensors").unlink()
+    assert prune("-o", "out") == 4
+    assert "out was changed after it was made (model.safetensors)" in capfd.readouterr().err
+    assert prune("-o", "out", "--force") == 0
+    assert (place / "out" / "model.safetensors").exists()
 
 
 def test_what_bertslim_did_not_make_is_never_replaced(place: Path, capfd: Printed) -> None:
@@ -232,10 +247,16 @@ def test_a_full_disk_is_explained(
     def refuse(*_: object, **__: object) -> None:
         raise SafetensorError("I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr(safetensors.torch, "save_file", refuse)
-    assert prune("-o", "out") == 1
+    with monkeypatch.context() as full:
+        full.setattr(safetensors.torch, "save_file", refuse)
+        assert prune("-o", "out") == 1
     assert "No space left" in capfd.readouterr().err
-    assert sorted(p.name for p in place.iterdir()) == ["data", "tiny"]
+    assert sorted(p.name for p in place.iterdir() if p.name[0] != ".") == ["data", "tiny"]
+    (stage,) = place.glob(".out.*.partial")
+    assert [p.name for p in stage.iterdir()] == ["resume"]
+    assert prune("-o", "out") == 0
+    assert "going on with" in capfd.readouterr().err
+    assert sorted(p.name for p in place.iterdir()) == ["data", "out", "tiny"]
 
 
 def test_a_v4_checkpoint_with_pruned_heads_goes_through(place: Path, capfd: Printed) -> None:
@@ -362,3 +383,12 @@ def test_labels_that_the_model_never_saw_are_named(place: Path, capfd: Printed) 
     assert "dev.tsv:50" in err
     assert "maybe" in err
     assert not (place / "out").exists()
+
+
+def test_processes_of_torchrun_cannot_share_a_pipe(
+    capfd: Printed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr("sys.stdin", io.StringIO("somewhere\n"))
+    assert main(["inspect", "-"]) == 2
+    assert "name the path" in capfd.readouterr().err

@@ -14,10 +14,8 @@ from bertslim.store.checkpoint import copy_tokenizer, open_checkpoint
 from tests.tiny import save_tiny_bert
 
 
-def test_shapes_are_those_of_the_tensors(tiny: Path) -> None:
+def test_the_size_is_that_of_the_weights(tiny: Path) -> None:
     checkpoint = open_checkpoint(tiny)
-    tensors = checkpoint.read_tensors()
-    assert checkpoint.tensor_shapes() == {name: tuple(t.shape) for name, t in tensors.items()}
     assert checkpoint.size_in_bytes() == (tiny / "model.safetensors").stat().st_size
 
 

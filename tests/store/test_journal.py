@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bertslim.errors import BertslimError
+from bertslim.errors import CheckpointError, QualityError, SettingsError
 from bertslim.store.journal import JOURNAL, Journal, opened_journal, remembered
 
 
@@ -53,11 +53,13 @@ def test_what_is_remembered_is_not_found_again() -> None:
     [
         (KeyboardInterrupt, True),
         (RuntimeError, True),
-        (BertslimError, False),
-        (PermissionError, False),
+        (PermissionError, True),
+        (CheckpointError, True),
+        (SettingsError, False),
+        (QualityError, False),
     ],
 )
-def test_an_explained_failure_ends_it(
+def test_only_what_asks_for_too_much_ends_it(
     tmp_path: Path, failure: type[BaseException], left: bool
 ) -> None:
     folder = tmp_path / "resume"

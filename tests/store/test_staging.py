@@ -130,6 +130,33 @@ def test_stale_stages_go_but_not_those_in_use_or_resumable(tmp_path: Path) -> No
         assert names(tmp_path) == [used.name]
 
 
+def test_stages_of_names_that_only_begin_alike_stay(tmp_path: Path) -> None:
+    other = stage_path(tmp_path / "out.v2", "a" * 32)
+    (other / RESUME).mkdir(parents=True)
+    assert remove_stale_stages(tmp_path / "out", keep=tmp_path) == []
+    forget_runs(tmp_path / "out")
+    assert names(tmp_path) == [other.name]
+
+
+def test_a_disk_that_fails_at_the_end_loses_no_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    def train() -> None:
+        with locked_stage(stage), filled_stage(stage, tmp_path / "out"):
+            (stage / RESUME).mkdir()
+            (stage / "weights").write_text("1")
+
+    stage = stage_path(tmp_path / "out", "k" * 32)
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(OSError, match="Input"):
+        train()
+    assert names(tmp_path) == [stage.name]
+    assert names(stage) == [RESUME]
+
+
 @pytest.mark.parametrize(
     ("code", "message"),
     [
