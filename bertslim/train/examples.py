@@ -12,7 +12,7 @@ from bertslim.model.kinds import head_named
 from bertslim.model.loading import model_kind, nameless
 from bertslim.model.running import Decode, decoder_of, run_model
 from bertslim.model.slim import SlimModel
-from bertslim.store.checkpoint import TOKENIZER_FILES
+from bertslim.store.checkpoint import VOCABULARIES
 from bertslim.train.encoding import Masking, encode, masking_of
 from bertslim.train.prediction import RESAMPLES, Run, Score, score
 from bertslim.train.readers import (
@@ -59,13 +59,14 @@ def load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
         CheckpointError: If there is none, or it cannot be read, or it is a slow one, which does not
             tell where its tokens stand in a text.
     """
-    if not any((directory / name).is_file() for name in TOKENIZER_FILES):
+    # Without its words transformers makes one up, of special tokens alone.
+    if not any((directory / name).is_file() for name in VOCABULARIES):
         raise CheckpointError(
             f"{directory} has no tokenizer", "copy tokenizer.json from the model it was made from"
         )
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(directory)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # tokenizers, which is Rust, raises no kind of its own
         raise CheckpointError(f"the tokenizer of {directory} cannot be read: {error}") from error
     if not tokenizer.is_fast:
         raise CheckpointError(

@@ -39,7 +39,10 @@ def _write_jsonl(path: Path, rows: Iterable[Row], _types: Types, _encoding: str)
 def _write_csv(path: Path, rows: Iterable[Row], types: Types, encoding: str) -> None:
     try:
         with path.open("w", encoding=encoding, newline="") as file:
-            writer = csv.DictWriter(file, list(types), lineterminator="\n")
+            # in quotes all of it: a carriage return outside of them is no text to any reader
+            writer = csv.DictWriter(
+                file, list(types), lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC
+            )
             writer.writeheader()
             writer.writerows(rows)
     except UnicodeEncodeError as error:

@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +29,16 @@ __all__ = ["HubData", "Layout", "Split", "Task", "format_of", "load_task", "task
 class Layout:
     """How the data files are written."""
 
-    format: str
+    format: str = ""
     """Empty: each file's extension tells."""
-    encoding: str
-    header: tuple[str, ...]
+    encoding: str = "utf-8"
+    header: tuple[str, ...] = ()
     """Names of the columns of files without a header line; empty: the first line names them."""
-    quoting: bool | None
+    quoting: bool | None = None
     """Whether a cell may stand in double quotes; None: in CSV yes, in TSV no."""
-    pattern: str
+    pattern: str = ""
     """Regular expression for `lines`; its named groups are the columns."""
-    token_prefix: str
+    token_prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ def _content(path: Path, layout: Layout) -> tuple[str, str]:
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8").removeprefix("\ufeff"))
     except OSError as error:
         raise DataError(
             f"{path}: the task file cannot be read ({error.strerror})",
@@ -141,14 +141,8 @@ def _parse(path: Path) -> dict[str, Any]:
 
 
 def _layout(data: Mapping[str, Any]) -> Layout:
-    return Layout(
-        format=data.get("format", ""),
-        encoding=data.get("encoding", "utf-8"),
-        header=tuple(data.get("header", ())),
-        quoting=data.get("quoting"),
-        pattern=data.get("pattern", ""),
-        token_prefix=data.get("token_prefix", ""),
-    )
+    given = {field.name: data[field.name] for field in fields(Layout) if field.name in data}
+    return Layout(**given | {"header": tuple(data.get("header", ()))})
 
 
 def _hub(data: Mapping[str, Any]) -> HubData | None:

@@ -116,7 +116,7 @@ def _is_encoding(value: Any) -> bool:
     """Files are read line by line, so that a line must end in one plain newline byte."""
     try:
         return codecs.lookup(value).encode("a\n")[0].endswith(b"a\n")
-    except (LookupError, TypeError, AttributeError):
+    except (LookupError, TypeError, AttributeError, UnicodeError):
         return False
 
 
@@ -188,6 +188,11 @@ def _is_text_or_pair(value: Any) -> bool:
 def guessed_format(path: Path, given: str) -> str:
     """Return the format given, else the one that the extension tells, else ""."""
     return given or EXTENSIONS.get(path.suffix.lower(), "")
+
+
+def is_bio_tag(tag: str) -> bool:
+    """Whether a tag tells where a span of some type begins, goes on or is not."""
+    return tag == "O" or (tag[:2] in ("B-", "I-") and len(tag) > 2)
 
 
 def key_faults(table: Mapping[str, Any], keys: Mapping[str, Key], where: str) -> Iterator[str]:

@@ -41,9 +41,7 @@ def _pool(path: Path, max_length: int) -> Task:
         train=(path,),
         validation=(),
         hub=None,
-        layout=Layout(
-            format="", encoding="utf-8", header=(), quoting=None, pattern="", token_prefix=""
-        ),
+        layout=Layout(),
         columns={"text": "text"},
         stride=0,
         max_answer_length=0,

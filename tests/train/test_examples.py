@@ -143,6 +143,23 @@ def test_tokenizers_with_more_words_than_the_model_are_refused(tmp_path: Path) -
     assert caught.value.hint == "copy tokenizer.json from the model it was made from"
 
 
+def test_tokenizers_without_words_are_none(tmp_path: Path) -> None:
+    directory = save_tiny_bert(tmp_path / "m")
+    (directory / "tokenizer.json").unlink()
+    assert (directory / "tokenizer_config.json").exists()
+    with pytest.raises(CheckpointError, match="has no tokenizer"):
+        load_tokenizer(directory)
+
+
+def test_tokenizers_of_another_time_are_refused(tmp_path: Path) -> None:
+    directory = save_tiny_bert(tmp_path / "m")
+    content = json.loads((directory / "tokenizer.json").read_text())
+    content["model"]["type"] = "TelepathyPiece"
+    (directory / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        load_tokenizer(directory)
+
+
 def test_tokenizers_that_tell_no_places_are_refused(tmp_path: Path) -> None:
     settings = {"tokenizer_class": "BertJapaneseTokenizer", "word_tokenizer_type": "basic"}
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))

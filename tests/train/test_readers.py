@@ -1,7 +1,9 @@
 """Readers: every format to the same columns, and every fault with its file and line."""
 
+import errno
 import json
 import logging
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -278,11 +280,15 @@ def test_scores_must_be_finite_numbers_and_texts_texts(tmp_path: Path) -> None:
         '{"text": "a", "label": "x"}',
         '{"text": "a", "label": NaN}',
         '{"text": 3, "label": 1}',
+        '{"text": "a", "label": true}',
+        '{"text": "a", "label": 1' + "0" * 400 + "}",
     ]
     assert faults(small_task(tmp_path, document, {"a.jsonl": "\n".join(lines)})) == [
         "a.jsonl:1: label 'x' is not a number",
         "a.jsonl:2: label nan is not a number",
         "a.jsonl:3: text is 3, which is not a text",
+        "a.jsonl:4: label True is not a number",
+        f"a.jsonl:5: label 1{'0' * 400} is not a number",
     ]
 
 
@@ -297,6 +303,33 @@ def test_labels_that_are_no_numbers_are_empty(tmp_path: Path) -> None:
     assert faults(parquet) == [
         "a.parquet, row 2: label is empty",
         "a.parquet, row 3: label is empty",
+    ]
+
+
+def test_columns_that_stand_there_twice_are_refused(tmp_path: Path) -> None:
+    task = tsv_task(tmp_path, "sentence\tlabel\tid\tid\tsentence\na\t1\t2\t3\tb\n")
+    assert faults(task) == ["train.tsv:1: two columns 'sentence'"]
+
+
+def test_json_that_no_text_can_hold(tmp_path: Path) -> None:
+    document = 'kind = "text-classification"\n[data]\ntrain = "a.jsonl"\n'
+    lines = [
+        '{"text": "cut \\ud83d", "label": "x"}',
+        '{"text": "a", "label": ["x", "y"]}',
+        '{"text": "a", "label": "\\ud83d"}',
+        '{"text": "whole \\ud83d\\ude00", "label": "x"}',
+        '{"text": "a", "label": ' + "1" * 5000 + "}",
+        "[" * 100_000,
+    ]
+    found = faults(small_task(tmp_path, document, {"a.jsonl": "\n".join(lines)}))
+    assert found[:3] == [
+        r"a.jsonl:1: text is 'cut \ud83d', which holds half a character",
+        "a.jsonl:2: label is ['x', 'y'], which is not one class",
+        r"a.jsonl:3: label is '\ud83d', which holds half a character",
+    ]
+    assert [fault.partition(" (")[0][:35] for fault in found[3:]] == [
+        "a.jsonl:5: JSON that cannot be read",
+        "a.jsonl:6: JSON that cannot be read",
     ]
 
 
@@ -325,6 +358,34 @@ def test_unclosed_quotes_do_not_swallow_the_file(tmp_path: Path) -> None:
     assert faults(task) == [
         "a.csv:3: a quote is not closed or not doubled (unexpected end of data)"
     ]
+
+
+def test_a_carriage_return_alone_ends_no_line(tmp_path: Path) -> None:
+    document = 'kind = "text-classification"\n[data]\ntrain = "a.csv"\n'
+    task = small_task(tmp_path, document, {"a.csv": ""})
+    (tmp_path / "a.csv").write_bytes(b"text,label\ra,1\r")
+    assert faults(task) == ["a.csv:1: a carriage return stands within a line"]
+
+
+def test_a_byte_order_mark_before_json_is_skipped(tmp_path: Path) -> None:
+    task = squad_task(tmp_path, SQUAD)
+    file = task.train[0]
+    content = file.read_text()
+    as_it_was = rows(task)
+    file.write_text(f"\ufeff{content}", encoding="utf-8")
+    assert rows(task) == as_it_was
+
+
+def test_a_full_folder_of_temporary_files_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("datasets.arrow_writer.ArrowWriter.write_batch", full)
+    with pytest.raises(DataError, match=f"{tempfile.gettempdir()} is full") as caught:
+        read_split(tsv_task(tmp_path, "sentence\tlabel\na\t1\n"), "train")
+    assert "TMPDIR" in caught.value.hint
 
 
 def test_malformed_conll(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from bertslim.train.tables import WRITERS, write_table
 from bertslim.train.task import Task
 from tests.train.tasks import small_task
 
-TEXTS = ['say "no", éclair', "two\nlines", " spaces\t ", "日本"]
+TEXTS = ["carriage\rreturn", 'say "no", éclair', "two\nlines", " spaces\t ", "日本"]
 
 
 def pair_task(folder: Path, more: str = "") -> Task:

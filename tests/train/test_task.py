@@ -122,6 +122,13 @@ DATA = '[data]\ntrain = "a.tsv"\n'
          "[data] token_prefix: has a meaning for conll files only"),
         ('kind = "token-classification"\n' + DATA,
          "[data] format tsv: token-classification reads conll, jsonl, parquet"),
+        (CLASSIFY + '[data]\ntrain = "a.tsv"\nformat = ["tsv"]\nencoding = "undefined"\n',
+         "[data] format = ['tsv']: must be one of csv, tsv, jsonl, parquet, lines, conll, squad\n"
+         "[data] encoding = 'undefined': must be a text encoding such as utf-8 or latin-1"),
+        ('kind = "token-classification"\nlabels = ["O", "PER", "B-LOC", "E-LOC"]\n'
+         '[data]\ntrain = "a.tsv"\nformat = "conll"\n[columns]\ntags = "ner"\n',
+         "labels: 'PER' and 'E-LOC': must be O, B-TYPE or I-TYPE\n"
+         "[columns]: conll files have names of columns only by header in [data]"),
         (CLASSIFY + '[data]\nhub = "glue"\nquoting = true\ntrain = "train"\n',
          "[data] quoting: no such key; there are hub, config, train, validation"),
         ('kind = "question-answering"\nmax_length = 64\n[data]\ntrain = "a.tsv"\n'
@@ -130,6 +137,12 @@ DATA = '[data]\ntrain = "a.tsv"\n'
 )  # fmt: skip
 def test_each_fault_names_the_key_and_the_cure(tmp_path: Path, document: str, fault: str) -> None:
     assert faults_of(tmp_path, document, "a.tsv") == fault.split("\n")
+
+
+def test_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
+    file = write_task(tmp_path, CLASSIFY + DATA, {"a.tsv": ""})
+    file.write_text(f"\ufeff{file.read_text()}", encoding="utf-8")
+    assert load_task(file).kind == "text-classification"
 
 
 def test_files_that_are_not_toml_or_not_there(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """From a record of any format to the canonical columns of a kind of task, checked."""
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +10,12 @@ from datasets import Features, List, Value
 from bertslim.train.readers.faults import RowFaultError
 from bertslim.train.readers.rows import Record
 from bertslim.train.task import Task
+from bertslim.train.task_schema import is_bio_tag
 
 Canonical = Callable[[Record, Task], Record]
+
+HALF = re.compile("[\ud800-\udfff]")
+"""A surrogate without its other half, as a text has that was cut within an emoji."""
 
 
 def features(task: Task) -> Features:
@@ -40,7 +45,9 @@ def classified(record: Record, task: Task) -> Record:
     """Return text and class; numbers and truth values become their text."""
     column = task.columns["label"]
     value = record[column]
-    label = "" if _is_gap(value) else str(value).strip()
+    if isinstance(value, list | dict):
+        raise RowFaultError(f"{column} is {value!r}, which is not one class")
+    label = "" if _is_gap(value) else _string(str(value), column).strip()
     if not label:
         raise RowFaultError(f"{column} is empty")
     if task.labels and label not in task.labels:
@@ -51,12 +58,13 @@ def classified(record: Record, task: Task) -> Record:
 def scored(record: Record, task: Task) -> Record:
     """Return text and a finite number."""
     column = task.columns["label"]
+    value = record[column]
     try:
-        score = float(record[column])
-    except (TypeError, ValueError):
+        score = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
         score = math.nan
     if not math.isfinite(score):
-        raise RowFaultError(f"{column} {record[column]!r} is not a number")
+        raise RowFaultError(f"{column} {value!r} is not a number")
     return {**text_columns(record, task), "label": score}
 
 
@@ -109,6 +117,8 @@ CANONICAL: dict[str, Canonical] = {
 def _string(value: Any, column: str) -> str:
     if not isinstance(value, str):
         raise RowFaultError(f"{column} is {value!r}, which is not a text")
+    if HALF.search(value):
+        raise RowFaultError(f"{column} is {value!r}, which holds half a character")
     return value
 
 
@@ -118,13 +128,13 @@ def _is_gap(value: Any) -> bool:
 
 
 def _is_strings(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) and item for item in value)
+    """Whether these are words: texts that are not empty, nor cut within a character."""
+    words = isinstance(value, list) and all(isinstance(item, str) and item for item in value)
+    return words and not any(map(HALF.search, value))
 
 
 def _is_known_tag(tag: str, labels: tuple[str, ...]) -> bool:
-    if labels:
-        return tag in labels
-    return tag == "O" or (tag[:2] in ("B-", "I-") and len(tag) > 2)
+    return tag in labels if labels else is_bio_tag(tag)
 
 
 def _answer_lists(answers: Any) -> tuple[list[str], list[int]]:

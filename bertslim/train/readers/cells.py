@@ -7,8 +7,6 @@ from bertslim.train.readers.faults import FaultLog
 from bertslim.train.readers.rows import decoded_lines
 from bertslim.train.task import Layout
 
-UTF8 = Layout(format="", encoding="utf-8", header=(), quoting=None, pattern="", token_prefix="")
-
 
 def cells(path: Path, faults: FaultLog) -> Iterator[tuple[int, list[str]]]:
     """Yield the numbers and cells of lines that are not blank."""
@@ -19,7 +17,7 @@ def cells(path: Path, faults: FaultLog) -> Iterator[tuple[int, list[str]]]:
 def filled_lines(path: Path, faults: FaultLog) -> Iterator[tuple[int, str]]:
     """Yield the numbers of lines that are not blank, and the lines without spaces at their end."""
     try:
-        for number, line in decoded_lines(path, UTF8, faults):
+        for number, line in decoded_lines(path, Layout(), faults):
             if line.strip():
                 yield number, line.rstrip(" ")
     except OSError as error:

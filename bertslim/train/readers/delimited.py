@@ -62,8 +62,17 @@ def _quoted_cells(
         except StopIteration:
             return
         except csv.Error as error:
-            hint = "if quotes are ordinary characters in this file, set quoting = false in [data]"
-            faults.add(path, begin, f"a quote is not closed or not doubled ({error})", hint)
+            faults.add(path, begin, *_explained(error))
             return
         if values:
             yield begin, values
+
+
+def _explained(error: csv.Error) -> tuple[str, str]:
+    """Return what is wrong, and the cure."""
+    if "new-line" in str(error):
+        return "a carriage return stands within a line", "let every line end in a newline"
+    return (
+        f"a quote is not closed or not doubled ({error})",
+        "if quotes are ordinary characters in this file, set quoting = false in [data]",
+    )

@@ -34,7 +34,7 @@ def file_rows(
         rows = read(path, task.layout, wanted, faults)
         yield from checked(task, path, rows, canonical, faults)
     except OSError as error:
-        faults.add(path, None, f"cannot be read ({error.strerror})")
+        faults.add(path, None, f"cannot be read ({error.strerror or error})")
 
 
 def checked(

@@ -19,6 +19,9 @@ def read_jsonl(path: Path, layout: Layout, wanted: Sequence[str], faults: FaultL
         except json.JSONDecodeError as error:
             faults.add(path, number, f"not JSON: {error.msg} at column {error.colno}")
             continue
+        except (ValueError, RecursionError) as error:  # too long a number, or too deep
+            faults.add(path, number, f"JSON that cannot be read: {error}")
+            continue
         if not isinstance(record, dict):
             faults.add(path, number, "not a JSON object")
         elif absent := absent_columns(wanted, record):

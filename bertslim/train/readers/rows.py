@@ -41,8 +41,10 @@ def decoded_lines(path: Path, layout: Layout, faults: FaultLog) -> Iterator[tupl
 
 
 def absent_columns(wanted: Sequence[str], existing: Iterable[str]) -> str:
-    """Say which wanted columns do not exist and which do; "" when none is absent."""
+    """Say which wanted columns do not exist, or stand there twice; "" when each does once."""
     columns = list(existing)
+    if twice := [name for name in wanted if columns.count(name) > 1]:
+        return f"two columns {' and '.join(map(repr, twice))}"
     absent = [name for name in wanted if name not in columns]
     if not absent:
         return ""

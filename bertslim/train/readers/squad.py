@@ -16,7 +16,7 @@ def read_squad(path: Path, layout: Layout, wanted: Sequence[str], faults: FaultL
     Questions without answers (SQuAD 2.0's `is_impossible`) keep an empty list.
     """
     try:
-        document = json.loads(path.read_text(encoding=layout.encoding))
+        document = json.loads(path.read_text(encoding=layout.encoding).removeprefix("\ufeff"))
     except json.JSONDecodeError as error:
         faults.add(path, error.lineno, f"not JSON: {error.msg}")
         return
