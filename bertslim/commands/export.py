@@ -8,7 +8,8 @@ import typer
 from bertslim.commands.graphs import say_who_decodes
 from bertslim.commands.options import Model, StepOptions, command
 from bertslim.commands.step import Step, read_source, run_step
-from bertslim.store.checkpoint import Checkpoint, open_checkpoint
+from bertslim.console import note
+from bertslim.store.checkpoint import TASKS, Checkpoint, open_checkpoint
 
 if TYPE_CHECKING:
     from bertslim.model.slim import SlimModel
@@ -83,5 +84,7 @@ def _export(checkpoint: Checkpoint, form: Format, directory: Path) -> dict[str, 
         graph = emit(model)
         (directory / GRAPH).write_bytes(graph.SerializeToString())
         say_who_decodes(model)
+        if checkpoint.tasks:
+            note(f"this is the encoder alone: whole models lie in {checkpoint.origin}/{TASKS}")
         report |= {"nodes": len(graph.graph.node), "opset": graph.opset_import[0].version}
     return report

@@ -53,7 +53,9 @@ def word_tokenizer(
     tokenizer.post_processor = processors.TemplateProcessing(
         single="$A [SEP]", pair="$A:0 [SEP]:0 $B:1 [SEP]:1", special_tokens=[end]
     )
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **SPECIAL)
+    # with token types: a pair of texts is told apart by nothing else
+    names = ["input_ids", "token_type_ids", "attention_mask"]
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_input_names=names, **SPECIAL)
 
 
 def words_of(tokenizer: PreTrainedTokenizerBase) -> list[str]:

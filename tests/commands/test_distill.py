@@ -249,6 +249,7 @@ def test_objectives_are_recorded_with_the_weights_that_they_have(place: Path) ->
         (["--alpha", "nan"], 2, ["--alpha"]),
         (["--weight", "patience=1", "--match", "x"], 2, ["patience", "--match"]),
         (["--objective", "pkd", "--match", "3"], 2, ["layer 3"]),
+        (["--match", "99"], 2, ["--match pairs layers"]),
         (["--student", "layers=0", "--alpha", "2"], 2, ["layers=0", "--alpha"]),
         (
             ["--thaw", "--objective", "pkd", "--weight", "soft=0", "--weight", "task=0"],

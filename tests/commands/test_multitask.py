@@ -96,6 +96,8 @@ def test_a_teacher_of_two_tasks_and_its_students(place: Path, pairs: str, capfd:
         )
     after = [own["after"]["score"]["value"] for own in report["tasks"].values()]
     assert report["mean"]["after"] == sum(after) / 2
+    assert main(["export", "small", "--format", "onnx", "-o", "graph"]) == 0
+    assert "whole models lie in small/tasks" in capfd.readouterr().err
     # the encoder goes on to another task, and the same request is no work
     words = ["finetune", "small", "--task", "data/task.toml", *QUICK, "-o", "next"]
     assert main(words) == 0

@@ -473,6 +473,10 @@ def test_faults_of_unlabelled_pools(tmp_path: Path) -> None:
         "  - words.conll: the extension is none of csv, tsv, jsonl, parquet, lines or txt\n"
         "  - pool.tsv:1: no column 'text'; there are 'more', 'sentence'"
     )
+    blank = tmp_path / "blank.jsonl"
+    blank.write_text('{"tokens": [" "]}\n{"tokens": [" ", "\\t"]}\n')
+    with pytest.raises(DataError, match="is blank"):
+        read_unlabelled(task, [blank])
 
 
 def test_data_is_mapped_and_its_fingerprint_is_its_content(

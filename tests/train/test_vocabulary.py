@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from transformers import AutoTokenizer
 
 from bertslim.errors import DataError
 from bertslim.train.examples import load_tokenizer
@@ -20,10 +21,10 @@ def test_the_most_frequent_words_are_known(tmp_path: Path) -> None:
     assert tokenizer.convert_ids_to_tokens(ids) == words
 
 
-def test_texts_of_a_pair_are_told_apart() -> None:
-    tokenizer = word_tokenizer(TEXTS, 9, tiny_tokenizer())
-    types = tokenizer("a film", "a", return_token_type_ids=True)["token_type_ids"]
-    assert types == [0, 0, 0, 1, 1]
+def test_texts_of_a_pair_are_told_apart_unasked(tmp_path: Path) -> None:
+    word_tokenizer(TEXTS, 9, tiny_tokenizer()).save_pretrained(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    assert tokenizer("a film", "a")["token_type_ids"] == [0, 0, 0, 1, 1]
 
 
 def test_no_word_is_no_vocabulary() -> None:

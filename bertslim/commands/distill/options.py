@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from bertslim.methods.distill.settings import Distill
 
 
+MATCH = "skip"
+"""The layers compared where nothing is said."""
+
+
 def _absolute(embeddings: str | None) -> str | None:
     """Return a file's whole path, so that a replay finds it from anywhere."""
     from bertslim.methods.distill.recurrent import TABLES
@@ -97,7 +101,7 @@ class TeachingOptions:
             metavar="skip|last|N,N...",
             help="The teacher's layers that the student's are compared with.",
         ),
-    ] = "skip"
+    ] = MATCH
     unlabelled: Annotated[
         Path | None,
         typer.Option(
@@ -141,13 +145,15 @@ def refuse_what_cannot_be(
     Raises:
         SettingsError: With all of them.
     """
-    from bertslim.methods.distill.plan import only_below_the_head
+    from bertslim.methods.distill.plan import compares_layers, only_below_the_head
 
     faults = [fault for task in tasks for fault in _faults_of_task(task, teaching)]
     if teaching.cache and teaching.no_cache:
         faults.append("--cache and --no-cache exclude each other")
     if building.thaw and (terms := only_below_the_head(wishes)):
         faults.append(f"--thaw begins with the head, which has no part in {', '.join(terms)}")
+    if teaching.match != MATCH and not compares_layers(wishes):
+        faults.append("--match pairs layers, and none are compared: take --objective pkd, say")
     if len(tasks) > 1:
         faults += _faults_of_several(teaching, building, wishes)
     if faults:

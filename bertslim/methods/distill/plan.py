@@ -34,6 +34,8 @@ FEATURES: Mapping[ObjectiveName, Mapping[str, float]] = {
 
 STATES = ("cosine", "embeddings", "hidden")
 """Terms that compare the states of all tokens."""
+PAIRED = ("patient", "hidden", "attention")
+"""Terms that compare layer with layer."""
 OF_EQUAL_WIDTH = ("patient", "cosine")
 BELOW_THE_HEAD = ("patient", "cosine", "attention")
 """Terms in which neither the head nor a map of the objective's own has a part."""
@@ -110,6 +112,11 @@ def only_below_the_head(settings: Distill) -> tuple[str, ...]:
     """Return the terms, if nothing can be learnt of any while the layers stand still; else ()."""
     terms = tuple(_weights(settings, hidden=1))
     return terms if set(terms) <= set(BELOW_THE_HEAD) else ()
+
+
+def compares_layers(settings: Distill) -> bool:
+    """Whether anything is learnt of layers, which `match` pairs."""
+    return any(term in (*PAIRED, "representation") for term in _weights(settings, hidden=1))
 
 
 def learns_answers(settings: Distill) -> bool:
@@ -223,7 +230,7 @@ def _pair_faults(planned: Plan, own: int, other: int) -> list[str]:
     faults = []
     if not planned.weights:
         faults.append("all weights are 0: there is nothing to learn")
-    if not {"patient", "hidden", "attention"} & planned.weights.keys():
+    if not set(PAIRED) & planned.weights.keys():
         return faults
     if len(planned.pairs) > own:
         faults.append(f"--match names {len(planned.pairs)} layers, and the student has {own}")

@@ -18,7 +18,7 @@ def recurrent_plan_faults(
         faults.append("all weights are 0: there is nothing to learn")
     if others := [term for term in weights if term not in (*ANSWERS, "representation")]:
         faults.append(
-            f"{', '.join(others)} compare layers of transformers, and one of the two is recurrent; "
+            f"{' and '.join(others)} would compare layers, and one of the two is recurrent; "
             "take --objective logits"
         )
     if "representation" in weights:

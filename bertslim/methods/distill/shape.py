@@ -78,8 +78,12 @@ def _fault(name: str, values: list[str]) -> str:
     if name not in ("layers", *SIZES):
         return f"{name or 'nothing'} is none of layers, {', '.join(SIZES)}"
     if name == "layers" and len(values) > 1:
-        wrong = [value for value in values if not value.isdecimal()]
-        return f"layers={','.join(values)}: {wrong[0]!r} is no layer's number" if wrong else ""
+        given = f"layers={','.join(values)}"
+        if wrong := [value for value in values if not value.isdecimal()]:
+            return f"{given}: {wrong[0]!r} is no layer's number"
+        numbers = list(map(int, values))
+        rising = numbers == sorted(set(numbers))
+        return "" if rising else f"{given}: layers stay in their order, each of them once"
     value = values[0] if len(values) == 1 else ",".join(values)
     count = value
     if name == "layers":

@@ -129,8 +129,14 @@ class SlimLstmForSequenceClassification(SlimLstmPreTrainedModel):
         return pooled
 
     def _pair(self, x: Tensor, mask: Tensor, types: Tensor | None) -> Tensor:
-        """Compare the texts; each is encoded where it stands, with the other one masked out."""
-        second = torch.zeros_like(mask) if types is None else types.to(mask.dtype)
+        """Compare the texts; each is encoded where it stands, with the other one masked out.
+
+        Raises:
+            ValueError: If nothing tells where the second text stands.
+        """
+        if types is None:
+            raise ValueError("pairs need token_type_ids: return_token_type_ids=True")
+        second = types.to(mask.dtype)
         masks = torch.cat([mask * (1 - second), mask * second])  # (2 batch, length)
         a, b = self._text(torch.cat([x, x]), masks).chunk(2)
         return four_ways(a, b)

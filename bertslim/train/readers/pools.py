@@ -68,7 +68,8 @@ def _form(task: Task) -> _Form:
 
 def _refuse_blank(data: Dataset, paths: Sequence[Path], title: str) -> None:
     """Refuse a pool in which nothing is written."""
-    if "text" in data.column_names and not any(text.strip() for text in data["text"]):
+    column = "text" if "text" in data.column_names else "tokens"
+    if not any("".join(text).strip() for text in data[column]):
         names = ", ".join(map(str, paths))
         raise DataError(
             f"{title}: every text in {names} is blank", "name the column with the texts"

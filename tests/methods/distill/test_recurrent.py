@@ -92,7 +92,7 @@ def test_a_student_for_other_tasks_is_refused(student: str, kind: str, hint: str
 def test_layers_are_not_compared_with_a_student_that_has_none() -> None:
     student, teacher = SlimLstmConfig(), SlimBertConfig()
     wishes = distill_settings("pkd", 2.0, None, [], "skip", None)
-    with pytest.raises(SettingsError, match="patient compare layers of transformers"):
+    with pytest.raises(SettingsError, match="patient would compare layers"):
         plan(wishes, student, teacher)
     logits = distill_settings("logits", 2.0, 1.0, ["mse=2", "soft=0"], "skip", None)
     assert plan(logits, student, teacher).weights == {"mse": 2.0}

@@ -15,7 +15,7 @@ from bertslim.model.configuration import SlimBertConfig, layer_widths, with_widt
         ("layers=first-3", StudentShape(Layers("first", 3), None, None, None)),
         ("layers=0,2,4", StudentShape((0, 2, 4), None, None, None)),
         ("hidden=192,ffn=768,heads=6", StudentShape(None, 192, 6, 768)),
-        ("layers=1,0,hidden=8", StudentShape((1, 0), 8, None, None)),
+        ("layers=0,1,hidden=8", StudentShape((0, 1), 8, None, None)),
     ],
 )
 def test_shapes_are_read(text: str, shape: StudentShape) -> None:
@@ -50,6 +50,8 @@ def test_layers_by_rule(rule: str, count: int, depth: int, layers: tuple[int, ..
         ("layers=some-3", ["layers=some-3"]),
         ("layers=-3", ["layers=-3"]),
         ("layers=0,two", ["'two'"]),
+        ("layers=2,2,1", ["in their order"]),
+        ("layers=3,3", ["each of them once"]),
         ("hidden=1,2", ["hidden=1,2"]),
         ("hidden=192,hidden=96", ["hidden is given twice"]),
         ("width=8,ffn=-1,heads=x", ["width", "ffn=-1", "heads=x"]),

@@ -117,6 +117,11 @@ def test_a_stranger_decodes_too(tmp_path: Path) -> None:
     assert stranger(script, tmp_path) == str(found.tolist())
 
 
+def test_a_pair_is_not_read_as_one_text() -> None:
+    with pytest.raises(ValueError, match="token_type_ids"):
+        tiny_lstm(pairs=True)(**INPUTS)
+
+
 def test_the_disk_knows_it_by_its_type(tmp_path: Path) -> None:
     checkpoint = open_checkpoint(save_tiny_lstm(tmp_path / "lstm", None))
     assert checkpoint.is_recurrent
