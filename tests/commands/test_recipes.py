@@ -127,12 +127,13 @@ def test_they_are_what_the_papers_say() -> None:
     assert plans["tinybert-prediction"].weights == {"soft": 1.0}
     general = plans["tinybert-general"]
     assert general.weights.keys() == tiny.weights.keys()
+    assert plans["states-general"].weights.keys() == {"hidden"}
     triple = plans["distilbert"].weights
     parts = [triple[term] / triple["cosine"] for term in ("soft", "task", "cosine")]
     assert parts == pytest.approx([5, 2, 1], rel=0.01)
 
 
-@pytest.mark.parametrize("name", ["distilbert", "tinybert-general"])
+@pytest.mark.parametrize("name", ["distilbert", "tinybert-general", "states-general"])
 def test_they_name_a_text_to_distil_from(name: str) -> None:
     root = RECIPES[0].parents[2]
     given = tomllib.loads((root / "configs" / "distill" / f"{name}.toml").read_text())
