@@ -10,13 +10,12 @@ from bertslim.commands.options import Model, StepOptions, command
 from bertslim.commands.step import Step, read_source, run_step
 from bertslim.console import note
 from bertslim.store.checkpoint import TASKS, Checkpoint, open_checkpoint
+from bertslim.store.deployment import GRAPH
 
 if TYPE_CHECKING:
     from bertslim.model.slim import SlimModel
 
 Format = Literal["onnx", "transformers"]
-
-GRAPH = "model.onnx"
 
 
 def register(app: typer.Typer) -> None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from bertslim.errors import UnavailableError
+from bertslim.errors import SettingsError, UnavailableError
 from bertslim.model.families.family import SPANS
 
 if TYPE_CHECKING:
@@ -115,7 +115,15 @@ def usual_int8(target: str, architecture: str) -> "Quantize":
 
 
 def chosen_sm(target: str, precision: str, sm: str) -> str:
-    """Return the compute capability to build for: by default the oldest that has the precision."""
+    """Return the compute capability to build for: by default the oldest that has the precision.
+
+    Raises:
+        SettingsError: If one is named and the target is no GPU.
+    """
     from bertslim.runtime.tensorrt.engine import OLDEST_TARGETS
 
-    return (sm or OLDEST_TARGETS[precision]) if target in GPU_TARGETS else ""
+    if target in GPU_TARGETS:
+        return sm or OLDEST_TARGETS[precision]
+    if sm:
+        raise SettingsError(f"--sm {sm} names a GPU, and --target {target} runs on a CPU")
+    return ""

@@ -18,6 +18,7 @@ from bertslim.console import Verbosity, note, reserved_stdout, verbosity
 from bertslim.errors import OutputExistsError, SettingsError, UpstreamError
 from bertslim.store import provenance
 from bertslim.store.checkpoint import TASKS, Checkpoint
+from bertslim.store.deployment import DEPLOYMENT, GRAPH
 from bertslim.store.staging import (
     RESUME,
     explained_os_errors,
@@ -128,6 +129,7 @@ def run_step(
             _assist(work, stage)
         return
     if not done:
+        _say_what_is_left_behind(step)
         if restart:
             forget_runs(output.resolve())
         with explained_os_errors(output):
@@ -204,6 +206,12 @@ def _mark_as_current(output: Path) -> None:
     """Make the record newer than what it depends on, as `make` wants its stamps."""
     with contextlib.suppress(OSError):
         (output / provenance.PROVENANCE).touch()
+
+
+def _say_what_is_left_behind(step: Step) -> None:
+    model = step.inputs.get("model")
+    if model and (model.path / DEPLOYMENT).is_file():
+        note(f"{step.command} works on the float weights of {model.origin}, not on its {GRAPH}")
 
 
 def _lineage(step: Step) -> tuple[dict[str, Any], ...]:

@@ -1,7 +1,7 @@
 """A model becomes an ONNX graph, in the form that is asked for; batch and length are free."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from onnx import ModelProto
@@ -59,15 +59,14 @@ def write(model: SlimModel, form: Form = PLAIN) -> Written:
     Raises:
         CheckpointError: If the model uses what ONNX has no operator for, or exceeds 2 GiB.
     """
-    weights = _weights(model, form)
-    _refuse_too_large(weights)
-    g = GraphBuilder(weights, _suited(form, model))
+    g = GraphBuilder(_weights(model, form), form)
     for name in input_names(model.config):
         g.input(name, [heads.BATCH, heads.LENGTH])
     if isinstance(model, SlimLstmPreTrainedModel):
         recurrent.HEADS[type(model)](g, model.config)
     else:
         _transformer(g, model)
+    _refuse_too_large(g.model)
     g.model.graph.name = type(model).__name__
     return Written(g.model, tuple(g.fusions), dict(g.gemms))
 
@@ -89,15 +88,8 @@ def input_names(config: SlimConfig) -> tuple[str, ...]:
     return names if config.reads_token_types else names[:2]
 
 
-def _suited(form: Form, model: SlimModel) -> Form:
-    """Leave the table of a masked LM in float: it is also the matrix that scores the words."""
-    if form.quantization is None or not isinstance(model, modeling.SlimBertForMaskedLM):
-        return form
-    return replace(form, quantization=replace(form.quantization, embedding=False))
-
-
-def _refuse_too_large(weights: Mapping[str, torch.Tensor]) -> None:
-    size = sum(tensor.numel() * 4 for tensor in weights.values())
+def _refuse_too_large(graph: ModelProto) -> None:
+    size = sum(len(tensor.raw_data) for tensor in graph.graph.initializer)
     if size > LARGEST:
         raise CheckpointError(
             f"the weights take {size / 2**30:.1f} GiB; one ONNX file holds less than 2",

@@ -38,6 +38,12 @@ class Range:
         return step, round(-self.low / step)
 
 
+LEAST_STEP = 2.0**-20
+"""A smaller one would be lost in fp16."""
+PROBABILITIES = Range(0.0, 1.0)
+"""Of a softmax, whatever the data."""
+
+
 @dataclass(frozen=True, slots=True)
 class Quantization:
     """Which matrix products compute in int8, and with which ranges."""

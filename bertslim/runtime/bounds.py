@@ -7,6 +7,7 @@ import numpy as np
 
 from bertslim.runtime.rows import Row
 from bertslim.runtime.timing import Latency
+from bertslim.train.drop import within
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +111,9 @@ def _drop(row: Row, first: Row | None, bound: float) -> Iterator[str]:
     if row.accuracy is None or first is None or first.accuracy is None:
         yield f"{flag}: {label(row)} has no metric to compare"
         return
-    drop = first.accuracy.value - row.accuracy.value
-    if drop > bound:
+    before, after = first.accuracy.value, row.accuracy.value
+    if not within(before, after, bound):
+        drop = before - after
         yield f"{flag}: {label(row)} loses {drop:.4f} {row.accuracy.metric} against {label(first)}"
 
 

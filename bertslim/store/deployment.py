@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from bertslim.errors import CheckpointError
 
@@ -75,15 +75,26 @@ def read_deployment(directory: Path) -> Deployment | None:
         return None
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
+        _refuse_newer(file, record)
         fusions = tuple(FusionCount(**count) for count in record.pop("fusions"))
         deployment = Deployment(fusions=fusions, **record)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise CheckpointError(f"{file} cannot be read ({error})", AGAIN) from error
-    if deployment.format > FORMAT:
+    if deployment.target not in get_args(Target) or deployment.precision not in get_args(Precision):
         raise CheckpointError(
-            f"{file} has format {deployment.format}, this bertslim reads up to {FORMAT}",
-            "update bertslim",
+            f"{file} is for {deployment.target} in {deployment.precision}, which bertslim does not "
+            "know",
+            AGAIN,
         )
     if not (directory / GRAPH).is_file():
         raise CheckpointError(f"{file} describes {GRAPH}, which is missing", AGAIN)
     return deployment
+
+
+def _refuse_newer(file: Path, record: Mapping[str, Any]) -> None:
+    """Look at the format first: a newer one may have fields that are unknown here."""
+    if record["format"] > FORMAT:
+        raise CheckpointError(
+            f"{file} has format {record['format']}, this bertslim reads up to {FORMAT}",
+            "update bertslim",
+        )

@@ -58,6 +58,25 @@ def test_table_has_a_line_for_every_engine(
     assert {len(line) for line in lines if line.startswith("  ")} == {len(lines[0])}
 
 
+def test_a_picture_of_nothing_loses_no_result(
+    big: Path,
+    sentence_task: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As where all engines are for a GPU that is elsewhere."""
+    monkeypatch.setattr("bertslim.runtime.picture.tradeoff.drawable", lambda _: [])
+    picture = tmp_path / "none.png"
+    words = ["bench", str(big), "--task", str(sentence_task), "--runtime", "onnxruntime"]
+    quick = [word for word in QUICK if word != "-q"]
+    assert main([*words, *quick, "--picture", str(picture)]) == 0
+    said = capsys.readouterr()
+    assert "onnxruntime fp32" in said.out
+    assert "was not written: no row has both" in " ".join(said.err.split())
+    assert not picture.exists()
+
+
 def test_saved_json_picture_page_and_printed_json(
     big: Path, sentence_task: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -51,6 +51,39 @@ def test_every_fusion_that_did_not_happen_has_a_reason(named: Path, tmp_path: Pa
         assert all(count["refused"].values())
 
 
+def test_what_a_graph_is_for_has_to_be_known(
+    named: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "fused"
+    main(["fuse", str(named), "--target", "onnxruntime", "-o", str(output), "-q"])
+    description = deployed(output)
+    for changes, said in (
+        ({"format": 2, "engine": "new"}, "update bertslim"),
+        ({"target": "abacus"}, "for abacus in fp32, which bertslim does not know"),
+    ):
+        (output / "deploy.json").write_text(json.dumps(description | changes))
+        assert main(["inspect", str(output)]) == 1
+        assert said in capsys.readouterr().err
+
+
+def test_a_graph_that_is_left_behind_is_named(
+    named: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fused = tmp_path / "fused"
+    main(["fuse", str(named), "--target", "onnxruntime", "-o", str(fused), "-q"])
+    assert main(["export", str(fused), "--format", "onnx", "-o", str(tmp_path / "out")]) == 0
+    said = f"export works on the float weights of {fused}, not on its model.onnx"
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_gpu_is_not_named_for_a_cpu(
+    named: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["fuse", str(named), "--target", "openvino", "--sm", "75", "-o", str(tmp_path / "out")]
+    assert main(words) == 2
+    assert "--sm 75 names a GPU" in capsys.readouterr().err
+
+
 @builds
 def test_fuse_builds_for_a_gpu_that_is_not_here(
     named: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

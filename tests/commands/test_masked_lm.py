@@ -7,6 +7,7 @@ import pytest
 from transformers import BertForMaskedLM
 
 from bertslim.cli import main
+from bertslim.store.deployment import read_deployment
 from tests.tiny import WORDS, record_of, save_tiny_bert, sentences, write_sentence_task
 
 Printed = pytest.CaptureFixture[str]
@@ -83,6 +84,14 @@ def test_the_triple_loss_makes_a_smaller_language_model(words: Path, capfd: Prin
     assert run("distill", "words", *more, "--words", "all", "-o", "small") == 4
     assert run("distill", "words", *more, "--words", "all", "-o", "all") == 0
     assert losses(words.parent / "all")[0]["soft"] != first["soft"]
+
+
+def test_int8_leaves_the_table_that_scores_the_words_in_float(words: Path) -> None:
+    given = ["--precision", "int8", "--target", "onnxruntime", "--ranges", "dynamic"]
+    assert main(["quantize", str(words), *given, "-o", "int8"]) == 0
+    deployment = read_deployment(words.parent / "int8")
+    assert deployment is not None
+    assert deployment.details["embedding"] == "float"
 
 
 @pytest.mark.parametrize("shape", ["layers=1", "layers=1,hidden=16,heads=4,ffn=24"])

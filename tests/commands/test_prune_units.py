@@ -128,6 +128,10 @@ def test_milliseconds_are_measured(place: Path, capfd: Printed, target: str) -> 
         ([*FLOPS, "--remove", "0.99"], ["1.0% of the FLOPs are not enough"]),
         ([*FLOPS, "--remove", "0.0"], ["removes nothing"]),
         (
+            ["--budget", "flops", "--length", "16", "--keep-at-least", "4", "--max-drop", "0.1"],
+            ["of the FLOPs are not enough"],
+        ),
+        (
             ["--units", "heads,ffn", "--remove", "0.5"],
             ["--length 128: the model reads at most 64 tokens"],
         ),

@@ -264,9 +264,10 @@ def test_int8_weights_are_stored_once_and_small() -> None:
     assert half < 0.65 * plain
 
 
-def test_the_table_of_a_masked_lm_stays_in_float() -> None:
+def test_the_table_of_a_masked_lm_can_stay_in_float() -> None:
     model = random_model(SlimBertForMaskedLM)
-    graph = emit(model, Form(quantization=quantization(model))).graph
+    ranges = replace(quantization(model), embedding=False)
+    graph = emit(model, Form(quantization=ranges)).graph
     table = "bert.embeddings.word_embeddings.weight"
     assert [t.data_type for t in graph.initializer if t.name == table] == [TensorProto.FLOAT]
     assert not [t.name for t in graph.initializer if t.name == f"{table}:int8"]

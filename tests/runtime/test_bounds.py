@@ -24,6 +24,12 @@ def test_a_drop_is_measured_from_the_first_checkpoint_on_the_same_runtime() -> N
     ]
 
 
+def test_a_drop_of_exactly_the_bound_is_allowed() -> None:
+    rows = [row("big", [1.0], accuracy=0.90), row("small", [1.0], accuracy=0.89)]
+    bounds = Bounds(max_drop=0.01, min_speedup=None, max_p95_ms=None)
+    assert missed_bounds(rows, bounds, "fp32") == []
+
+
 def test_a_speedup_is_the_median_over_the_rounds() -> None:
     rows = [row("big", [10.0, 20.0, 30.0]), row("small", [5.0, 5.0, 20.0])]
     bounds = Bounds(max_drop=None, min_speedup=3, max_p95_ms=None)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from bertslim.commands.bench.options import Files
-from bertslim.console import note
+from bertslim.console import note, warn
+from bertslim.errors import SettingsError
 from bertslim.store.staging import explained_os_errors
 
 if TYPE_CHECKING:
@@ -34,7 +35,11 @@ def _written(
     file: Path, write: "Callable[[Comparison, Path], None]", comparison: "Comparison"
 ) -> None:
     with explained_os_errors(file):
-        write(comparison, file)
+        try:
+            write(comparison, file)
+        except SettingsError as error:  # no reason to lose what was measured
+            warn(f"{file} was not written: {error}")
+            return
     note(f"wrote {file}")
 
 

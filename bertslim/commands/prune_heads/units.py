@@ -87,10 +87,12 @@ def _fraction(job: Job, config: "SlimBertConfig", costs: "Costs") -> float | Non
     """
     from bertslim.methods.prune_heads.amount import heads_to_remove
     from bertslim.methods.prune_heads.budget import check_budget
+    from bertslim.methods.prune_heads.units import STEPS
 
     removal, limits = job.wishes.removal, _limits(job)
     amount: float | int | None = removal.remove
     if amount is None:
+        check_budget(costs, limits, (1 - 1 / STEPS) * costs.total)
         return None
     if job.wishes.budget.currency == "heads":
         return heads_to_remove(config, amount, removal.keep_at_least) / costs.total

@@ -98,13 +98,15 @@ def _calibrated(
     job: Job, model: "SlimBertPreTrainedModel", material: Material
 ) -> "Int8[SlimBertPreTrainedModel]":
     """Measure the ranges; a dynamic graph needs none, and therefore no data."""
-    from bertslim.methods.quantize.calibrate import quantize
+    from bertslim.methods.quantize.calibrate import quantize, quantizes_table
     from bertslim.methods.quantize.observe import linear_layers
     from bertslim.model.quantization import Quantization, Range
 
     dynamic = job.int8.ranges == "dynamic"
     if material.rows is None:
-        return Int8(model, Quantization(dict.fromkeys(linear_layers(model), Range(-1, 1))), dynamic)
+        unknown = dict.fromkeys(linear_layers(model), Range(-1, 1))
+        table = quantizes_table(model)
+        return Int8(model, Quantization(unknown, embedding=table), dynamic)
     quantization, report = quantize(model, method_settings(job), material.rows)
     if report.examples < FEWEST_ROWS and not dynamic:
         few = "one row" if report.examples == 1 else f"{report.examples} rows"

@@ -4,9 +4,8 @@ import numpy as np
 
 from bertslim.graph import standard
 from bertslim.graph.nodes import GraphBuilder
-from bertslim.graph.standard.integers import LEAST_SCALE
 from bertslim.graph.standard.lstm import biases, in_onnx_order
-from bertslim.model.quantization import LEVELS
+from bertslim.model.quantization import LEAST_STEP, LEVELS
 
 
 def lstm(g: GraphBuilder, x: str, hidden: int, path: str) -> str:
@@ -41,7 +40,7 @@ def _rounded(g: GraphBuilder, name: str) -> tuple[str, str, str]:
     With them go a scale and a zero point for every output: (directions, 4 hidden).
     """
     weights = in_onnx_order(g.array(name))
-    scales = np.maximum(np.abs(weights).max(axis=2) / LEVELS, LEAST_SCALE)
+    scales = np.maximum(np.abs(weights).max(axis=2) / LEVELS, LEAST_STEP)
     codes = np.rint(weights / scales[:, :, None]).transpose(0, 2, 1)
     return (
         g.constant(f"{name}:int8", codes, np.int8),

@@ -4,10 +4,11 @@ from collections.abc import Collection
 
 from bertslim.graph.blocks import Masks, Projected
 from bertslim.graph.nodes import BOOL, FLOAT, GraphBuilder
-from bertslim.graph.standard.integers import PROBABILITIES, quantized
+from bertslim.graph.standard.integers import quantized
 from bertslim.graph.standard.linear import linear
 from bertslim.graph.standard.operators import length
 from bertslim.model.configuration import LayerWidths
+from bertslim.model.quantization import PROBABILITIES
 
 PARTS = ("query", "key", "value")
 

@@ -4,13 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bertslim.graph.nodes import GraphBuilder
-from bertslim.model.quantization import LEVELS, Quantization, Range
-
-LEAST_SCALE = 2.0**-20
-"""A smaller step would be lost in fp16."""
-
-PROBABILITIES = Range(0.0, 1.0)
-"""Of a softmax, whatever the data."""
+from bertslim.model.quantization import LEAST_STEP, LEVELS, Quantization, Range
 
 Floats = npt.NDArray[np.float32]
 
@@ -30,7 +24,7 @@ def quantized(g: GraphBuilder, x: str, range_: Range, *, wide: bool = False) -> 
     if g.has(name):
         return g.in_floats(name)
     source = g.in_fp32(x) if wide else g.in_floats(x)
-    scale = g.real(f"{x}/scale", max(range_.scale, LEAST_SCALE), wide=wide)
+    scale = g.real(f"{x}/scale", max(range_.scale, LEAST_STEP), wide=wide)
     zero = g.constant("zero_point", 0, np.int8)
     codes = g.node("QuantizeLinear", [source, scale, zero], f"{x}/quantized")
     return g.in_floats(g.node("DequantizeLinear", [codes, scale, zero], name))
@@ -65,7 +59,7 @@ def rounded_constant(g: GraphBuilder, name: str, values: Floats, *, axis: int) -
     """
     other = 1 - axis
     dtype = np.float32 if g.form.scales == "fp32" else g.floats
-    scales = np.maximum(np.abs(values).max(axis=other) / LEVELS, LEAST_SCALE).astype(dtype)
+    scales = np.maximum(np.abs(values).max(axis=other) / LEVELS, LEAST_STEP).astype(dtype)
     steps = np.expand_dims(scales.astype(np.float32), other)
     codes = np.clip(np.rint(values / steps), -LEVELS, LEVELS)
     stored = g.constant(f"{name}:int8", codes, np.int8)

@@ -1,7 +1,7 @@
 """The best widths that a budget pays for."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -136,7 +136,24 @@ def frontiers(
         _frontier({p: r for p, r in rankings.items() if p.kind == kind}, costs, limits, divided)
         for kind in KINDS
     )
-    return heads, ffn
+    return _seeing(heads), ffn
+
+
+def _seeing(heads: Frontier) -> Frontier:
+    """Rule out what would leave no head at all: no token would see another.
+
+    Raises:
+        SettingsError: If nothing else is within the budget.
+    """
+    if not any(widths.any() for widths in heads.widths.values()):
+        return heads
+    sees = [
+        worth > -np.inf and any(heads.at(budget).values())
+        for budget, worth in enumerate(heads.worth)
+    ]
+    if not any(sees):
+        raise SettingsError("so little is left only where all heads go", "remove less")
+    return replace(heads, worth=np.where(sees, heads.worth, -np.inf))
 
 
 def check_budget(costs: Costs, limits: Limits, budget: float) -> None:

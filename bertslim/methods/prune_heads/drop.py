@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from bertslim.errors import QualityError
+from bertslim.train.drop import within
 from bertslim.train.examples import Examples
 
 MISSES = 2
@@ -72,8 +73,7 @@ def most_within(
     def holds(count: int) -> bool:
         if count not in tried:
             tried[count] = metric(count)
-        # a drop of exactly the bound is allowed, whatever rounding makes of the difference
-        return tried[0] - tried[count] <= bound.max_drop + 1e-9
+        return within(tried[0], tried[count], bound.max_drop)
 
     last = _last_holding(holds, stops)
     beyond = next((stop for stop in stops if stop > last), last)

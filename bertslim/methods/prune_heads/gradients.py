@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from bertslim.errors import BertslimError
 from bertslim.methods.prune_heads.evidence import Evidence
 from bertslim.methods.prune_heads.losses import Loss, label_loss
 from bertslim.methods.prune_heads.parts import Part, channels_of, output_of, parts_of, units_in
-from bertslim.methods.prune_heads.passes import frozen, labelled_batches
+from bertslim.methods.prune_heads.passes import check_gradients, frozen, labelled_batches
 from bertslim.model.modeling import SlimBertPreTrainedModel
 
 
@@ -83,7 +82,7 @@ def unit_gradients(model: SlimBertPreTrainedModel, evidence: Evidence) -> dict[P
             moves = (seen.inputs * by_input).sum(dim=1)  # (examples, units * channels)
             found[part].append(moves.view(len(moves), *_shape(model, part)).sum(-1).cpu())
     gradients = {part: torch.cat(batches) for part, batches in found.items()}
-    _check(gradients)
+    check_gradients(list(gradients.values()), len(evidence.data))
     return gradients
 
 
@@ -112,18 +111,3 @@ def _watched(model: SlimBertPreTrainedModel) -> Iterator[dict[Part, tuple[Tensor
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _check(gradients: dict[Part, Tensor]) -> None:
-    examples = len(next(iter(gradients.values())))
-    if not all(found.isfinite().all() for found in gradients.values()):
-        raise BertslimError(
-            f"the gradients of the loss on {examples} training examples are not all finite numbers",
-            "the model or its labels are out of range: bertslim evaluate shows how good it is",
-        )
-    if not any(found.any() for found in gradients.values()):
-        raise BertslimError(
-            f"nothing moves the loss on {examples} training examples: all gradients are 0",
-            "the examples have nothing to learn in them: check the task's labels, or raise "
-            "--examples",
-        )

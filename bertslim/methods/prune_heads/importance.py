@@ -6,9 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from bertslim.errors import BertslimError
 from bertslim.methods.prune_heads.evidence import Evidence
-from bertslim.methods.prune_heads.passes import frozen, labelled_batches
+from bertslim.methods.prune_heads.passes import check_gradients, frozen, labelled_batches
 from bertslim.model.modeling import Gates, SlimBertPreTrainedModel
 
 
@@ -50,7 +49,7 @@ def head_importance(
                 if evidence.score == "example":
                     moves = moves.sum(dim=1, keepdim=True)
                 total += moves.abs().sum(dim=(0, 1))
-    _check(totals, len(evidence.data))
+    check_gradients(totals, len(evidence.data))
     return [total.cpu() / len(evidence.data) for total in totals]
 
 
@@ -78,17 +77,3 @@ def _contexts_of(model: SlimBertPreTrainedModel) -> Iterator[list[Tensor]]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _check(totals: Sequence[Tensor], examples: int) -> None:
-    if not all(total.isfinite().all() for total in totals):
-        raise BertslimError(
-            f"the gradients of the loss on {examples} training examples are not all finite numbers",
-            "the model or its labels are out of range: bertslim evaluate shows how good it is",
-        )
-    if not any(total.any() for total in totals):
-        raise BertslimError(
-            f"no head moves the loss on {examples} training examples: all gradients are 0",
-            "the examples have nothing to learn in them: check the task's labels, or raise "
-            "--examples",
-        )

@@ -1,11 +1,12 @@
 """Passes over the examples that units are judged by, with labels and without training anything."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
+from bertslim.errors import BertslimError
 from bertslim.methods.prune_heads.evidence import Evidence
 from bertslim.model.modeling import SlimBertPreTrainedModel
 from bertslim.train.batching import collate, items_per_row
@@ -39,3 +40,22 @@ def labelled_batches(
         batch = collate(rows, model.config.padding_id)
         if items := int(items_per_row(batch).sum()):
             yield {n: torch.from_numpy(column).to(device) for n, column in batch.items()}, items
+
+
+def check_gradients(gradients: Sequence[Tensor], examples: int) -> None:
+    """Refuse gradients from which nothing can be told.
+
+    Raises:
+        BertslimError: If they are not finite, or all 0.
+    """
+    if not all(found.isfinite().all() for found in gradients):
+        raise BertslimError(
+            f"the gradients of the loss on {examples} training examples are not all finite numbers",
+            "the model or its labels are out of range: bertslim evaluate shows how good it is",
+        )
+    if not any(found.any() for found in gradients):
+        raise BertslimError(
+            f"nothing moves the loss on {examples} training examples: all gradients are 0",
+            "the examples have nothing to learn in them: check the task's labels, or raise "
+            "--examples",
+        )

@@ -22,6 +22,8 @@ from bertslim.model.modeling import SlimBertPreTrainedModel
 
 DAMPING = 1e-3
 """What is added to A's diagonal, as a share of its mean: dead channels have no inverse."""
+LEAST_DAMPING = 1e-12
+"""What is added where all channels are dead."""
 STEPS = 128
 """FFN units go in about so many steps, whatever their number."""
 
@@ -52,7 +54,8 @@ class Curvature:
     def factors(self) -> tuple[Tensor, Tensor]:
         """Return A = E[a a^T], damped, and E[T] G = E[T] E[dL/dy dL/dy^T], in float64."""
         a = self.inputs.double() / self.tokens
-        a.diagonal().add_(DAMPING * a.diagonal().mean().nan_to_num())
+        # a part that nothing reaches can be solved for, too, and is worth nothing
+        a.diagonal().add_(DAMPING * float(a.diagonal().mean().nan_to_num()) or LEAST_DAMPING)
         return a, self.outputs.double() / self.examples
 
 

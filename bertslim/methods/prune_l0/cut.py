@@ -95,15 +95,13 @@ def kept_without(
 
 
 def _width(kind: Kind, config: SlimBertConfig, whole: int, left: int, multiple: int) -> int:
-    """Round a width to a multiple; a hidden state that has channels keeps some."""
+    """Round a width to a multiple; what has open gates keeps some."""
     if kind == "heads" or left in (0, whole):
         return left
-    width = min(whole, round(left / multiple) * multiple)
-    if kind == "hidden":
-        width = max(width, min(multiple, whole))
-        # this width would stand for embeddings without a projection
-        if width == config.embedding_size != whole:
-            width = min(whole, width + multiple)
+    width = min(whole, max(1, round(left / multiple)) * multiple)
+    # this width of the hidden state would stand for embeddings without a projection
+    if kind == "hidden" and width == config.embedding_size != whole:
+        return min(whole, width + multiple)
     return width
 
 

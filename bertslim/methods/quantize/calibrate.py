@@ -80,11 +80,15 @@ def quantize(
         inputs={path: ranges[leader] for path, leader in leaders.items()},
         products={path: scaled_query(model, path, found) for path, found in products.items()},
         smoothing={p: tuple(factors[o].tolist()) for p, o in leaders.items() if o in factors},
-        # the decoder of a masked language model is the same table, and needs it in float
-        embedding=not isinstance(model, SlimBertForMaskedLM),
+        embedding=quantizes_table(model),
     )
     peaks = {path: inputs[leader].peak for path, leader in leaders.items()}
     return quantization, CalibrationReport(len(rows.encoded), peaks)
+
+
+def quantizes_table(model: SlimBertPreTrainedModel) -> bool:
+    """Whether the table of words can be int8: that of a masked LM is also what scores the words."""
+    return not isinstance(model, SlimBertForMaskedLM)
 
 
 def smoothing(model: SlimBertPreTrainedModel, settings: Quantize, rows: Rows) -> dict[str, Tensor]:

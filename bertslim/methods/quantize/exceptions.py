@@ -10,6 +10,7 @@ from bertslim.methods.quantize.sensitivity import Sensitivity
 from bertslim.methods.quantize.units import excepting
 from bertslim.model.modeling import SlimBertPreTrainedModel
 from bertslim.model.quantization import Quantization
+from bertslim.train.drop import within
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class _Trial:
         return self.bound.baseline - self.score(exceptions)
 
     def passes(self, exceptions: Sequence[str]) -> bool:
-        return self.drop(exceptions) <= self.bound.max_drop
+        return within(self.bound.baseline, self.score(exceptions), self.bound.max_drop)
 
 
 def _given_back(trial: _Trial, exceptions: Sequence[str]) -> list[str]:

@@ -7,13 +7,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from bertslim.model.quantization import LEVELS, UNSIGNED_LEVELS, Range
+from bertslim.model.quantization import LEAST_STEP, LEVELS, UNSIGNED_LEVELS, Range
 
 Scheme = Literal["symmetric", "unsigned"]
 """Of activations: int8 around 0, or uint8 with a zero point. Weights are symmetric in both."""
-
-LEAST_STEP = 2.0**-20
-"""A smaller step would be lost in fp16."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,7 @@ from bertslim.methods.quantize.observe import PRODUCTS, linear_layers
 from bertslim.methods.quantize.units import attention_paths, table_path
 from bertslim.model.layers import Attention
 from bertslim.model.modeling import SlimBertPreTrainedModel
-from bertslim.model.quantization import Quantization, Range
-
-PROBABILITIES = Range(0.0, 1.0)
+from bertslim.model.quantization import PROBABILITIES, Quantization
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def draw(comparison: Comparison, file: Path) -> None:
     """
     rows = drawable(comparison.rows)
     if not rows:
-        raise SettingsError("no row has both accuracy and latency to draw", "give --task")
+        raise SettingsError("no row has both accuracy and latency to draw")
     shapes = list(dict.fromkeys(row.shape for row in rows))
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(2.6 + 5.4 * len(shapes), 4.6), dpi=160, layout="constrained")

@@ -99,6 +99,22 @@ def test_heads_are_ranked_among_heads() -> None:
     ]
 
 
+def test_some_head_stays() -> None:
+    """However cheap FFN units are, and however little heads are worth beside them."""
+    units = rankings(3)
+    poor = {
+        p: Ranking(r.order, r.worth * (1e-6 if p.kind == "heads" else 1)) for p, r in units.items()
+    }
+    tables = {p: np.arange(n + 1.0) for p, n in UNITS.items()}
+    table, limits = Costs("ms", tables), Limits(("heads", "ffn"), 0, 4)
+    found = best_widths(poor, table, limits, 24.0)
+    # FFN units go four at a time, which pays for as many heads
+    assert sum(n for part, n in found.items() if part.kind == "heads") == 4
+    dear = {p: t * (9 if p.kind == "heads" else 1) for p, t in tables.items()}
+    with pytest.raises(SettingsError, match="all heads go"):
+        best_widths(poor, Costs("ms", dear), limits, 8.0)
+
+
 def test_a_budget_for_nothing() -> None:
     table = costs(0)
     least = BOTH.least(table)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bertslim.methods.prune_heads.budget import Limits
 from bertslim.methods.prune_heads.parts import KINDS, Part, parts_of
-from bertslim.methods.prune_heads.surgeon import curvature_of, ranked, surgeon_rankings
+from bertslim.methods.prune_heads.surgeon import Curvature, curvature_of, ranked, surgeon_rankings
 from bertslim.model.modeling import SlimBertPreTrainedModel
 from bertslim.model.surgery import remove_heads
 from tests.methods.prune_heads.kinds import every_kind, world
@@ -84,6 +84,12 @@ def test_of_twins_one_can_go() -> None:
     assert int(ranking.order[-1]) in (0, 1)
     assert ranking.worth[7] == pytest.approx(0, abs=1e-6)
     assert ranking.worth[6] < -1e-3
+
+
+def test_a_part_that_nothing_reaches_is_worth_nothing() -> None:
+    nothing = Curvature(torch.zeros(8, 8), torch.eye(5), tokens=4, examples=2)
+    a, g = nothing.factors()
+    assert ranked(torch.randn(5, 8), a, g, 1, 1).worth == pytest.approx(0, abs=1e-9)
 
 
 def test_silent_heads_and_units_go_first(model: SlimBertPreTrainedModel) -> None:

@@ -98,6 +98,12 @@ def test_a_hidden_state_keeps_a_multiple_if_it_keeps_anything() -> None:
     assert int(kept_without(31, config(), gates, 8)["hidden"][0].sum()) == 8
 
 
+def test_so_does_a_layer_with_an_open_gate() -> None:
+    gates: PerKind = {"ffn": [torch.full((48,), value) for value in (4.0, -4.0, -4.0)]}
+    gates["ffn"][1][:3] = 4.0
+    assert left(cut(config(), gates, 8, None).values, "ffn") == [48, 8, 0]
+
+
 @pytest.mark.parametrize(
     ("kind", "said"),
     [("heads", "no head"), ("ffn", "no FFN unit"), ("hidden", "no hidden channel")],
