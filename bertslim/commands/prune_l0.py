@@ -142,7 +142,7 @@ def prune_l0(
         suffix=_suffix(gating),
         data={"task": task_digest(described, ("train", "validation"))},
         data_sources={"task": str(task)},
-        method_version=2,
+        method_version=3,
     )
 
     def work(directory: Path, resume: Path) -> dict[str, Any]:

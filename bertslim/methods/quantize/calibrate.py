@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor
 
@@ -74,8 +75,9 @@ def quantize(
         outputs[path].add(y)
 
     leaders = observe(model, rows, see_input, see_output if settings.products else None)
-    ranges = {leader: settings.calibration.range_of(h) for leader, h in inputs.items()}
-    products = {path: settings.calibration.range_of(h) for path, h in outputs.items()}
+    range_of = partial(settings.calibration.range_of, scheme=settings.scheme)
+    ranges = {leader: range_of(h) for leader, h in inputs.items()}
+    products = {path: range_of(h) for path, h in outputs.items()}
     quantization = Quantization(
         inputs={path: ranges[leader] for path, leader in leaders.items()},
         products={path: scaled_query(model, path, found) for path, found in products.items()},

@@ -104,7 +104,7 @@ def output_error(
     """Return the mean over layers of |Y - Y_int8|^2 / |Y|^2, Y = X W^T, X of (tokens, in)."""
     histogram = Histogram()
     histogram.add(x / s)
-    x_int8 = Grid.over(calibration.range_of(histogram), scheme).rounded(x / s)
+    x_int8 = Grid.over(calibration.range_of(histogram, scheme), scheme).rounded(x / s)
     errors = []
     for w in weights:
         y = x @ w.T  # (tokens, out)

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from bertslim.errors import SettingsError
+from bertslim.methods.quantize.grid import Grid, Scheme
 from bertslim.methods.quantize.histogram import BINS, SMALLEST, Histogram
-from bertslim.model.quantization import LEVELS, Range
+from bertslim.model.quantization import Range
 
 KL_BINS, KL_LEVELS = 2048, 128
 """Of Migacz's search: bins up to the largest magnitude, and levels of int8."""
@@ -40,23 +41,27 @@ class Calibration:
                 "it lies above 0 and up to 100; 99.99 is usual",
             )
 
-    def range_of(self, histogram: Histogram) -> Range:
+    def range_of(self, histogram: Histogram, scheme: Scheme = "symmetric") -> Range:
         """Return where the values lie once |x| is clipped to the threshold; 0 is inside."""
-        t = self.threshold(histogram)
-        low = min(max(histogram.low, -t), 0.0)
-        high = max(min(histogram.high, t), 0.0)
-        # all zeros have every range; a scale of 0 is none
-        return Range(low, high if max(-low, high) >= SMALLEST else SMALLEST)
+        return clipped(histogram, self.threshold(histogram, scheme))
 
-    def threshold(self, histogram: Histogram) -> float:
+    def threshold(self, histogram: Histogram, scheme: Scheme = "symmetric") -> float:
         """Return T, so that |x| <= T is what int8 shows; at most the peak."""
         rules: Mapping[str, Callable[[Histogram], float]] = {
             "entropy": entropy_threshold,
             "percentile": lambda histogram: percentile_threshold(histogram, self.percentile),
-            "mse": mse_threshold,
+            "mse": lambda histogram: mse_threshold(histogram, scheme),
             "minmax": lambda histogram: histogram.peak,
         }
         return min(rules[self.method](histogram), histogram.peak)
+
+
+def clipped(histogram: Histogram, t: float) -> Range:
+    """Return where the values lie once |x| is clipped to T; 0 is inside."""
+    low = min(max(histogram.low, -t), 0.0)
+    high = max(min(histogram.high, t), 0.0)
+    # all zeros have every range; a scale of 0 is none
+    return Range(low, high if max(-low, high) >= SMALLEST else SMALLEST)
 
 
 def entropy_threshold(histogram: Histogram) -> float:
@@ -118,20 +123,20 @@ def percentile_threshold(histogram: Histogram, percentile: float) -> float:
     return (int(place) + 1) * histogram.limit / BINS
 
 
-def mse_threshold(histogram: Histogram) -> float:
-    """Return the T of least expected squared error, of clipping and of rounding."""
+def mse_threshold(histogram: Histogram, scheme: Scheme) -> float:
+    """Return the T of least expected squared error, of clipping and of rounding to a grid."""
     filled = histogram.counts.nonzero().squeeze(1)
     x = (filled.double() + 0.5) * (histogram.limit / BINS)  # (filled bins,)
     weight = histogram.counts[filled].double()
     ratio = 2 ** (-MSE_OCTAVES / MSE_CANDIDATES)
     candidates = [histogram.peak * ratio**k for k in range(MSE_CANDIDATES)]
-    return min(candidates, key=lambda t: float(weight @ _squared_error(x, t)))
+    steps = {t: Grid.over(clipped(histogram, t), scheme).step for t in candidates}
+    return min(steps, key=lambda t: float(weight @ _squared_error(x, t, steps[t])))
 
 
-def _squared_error(x: Tensor, t: float) -> Tensor:
-    """(x - s clip(round(x / s), 127))^2, s = t / 127."""
-    s = t / LEVELS
-    return (x - (x / s).round_().clamp_(max=LEVELS).mul_(s)).square_()
+def _squared_error(x: Tensor, t: float, s: float) -> Tensor:
+    """(x - s min(round(x / s), round(t / s)))^2, of magnitudes on the multiples of s up to t."""
+    return (x - (x / s).round_().clamp_(max=round(t / s)).mul_(s)).square_()
 
 
 def _sums(counts: Tensor) -> Tensor:

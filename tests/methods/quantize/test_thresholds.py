@@ -5,9 +5,11 @@ import torch
 from torch import Tensor
 
 from bertslim.errors import SettingsError
+from bertslim.methods.quantize.grid import Grid
 from bertslim.methods.quantize.histogram import Histogram
 from bertslim.methods.quantize.thresholds import (
     Calibration,
+    clipped,
     divergences,
     entropy_threshold,
     mse_threshold,
@@ -124,10 +126,25 @@ def test_mse_finds_the_threshold_of_least_error() -> None:
         s = t / LEVELS
         return float((x - (x / s).round().clamp(-LEVELS, LEVELS) * s).square().mean())
 
-    t = mse_threshold(counted(x.float()))
+    t = mse_threshold(counted(x.float()), "symmetric")
     assert 4 < t < 40
     best = min(error(candidate) for candidate in torch.linspace(1, 40, 400).tolist())
     assert error(t) <= best * 1.02
+
+
+def test_mse_knows_the_grid() -> None:
+    """An unsigned one has twice the levels for what GELU leaves, and clips less."""
+    x = torch.nn.functional.gelu(2 * normal(50_000))
+    histogram = counted(x)
+
+    def error(t: float) -> float:
+        grid = Grid.over(clipped(histogram, t), "unsigned")
+        return float((grid.rounded(x) - x).square().mean())
+
+    t = mse_threshold(histogram, "unsigned")
+    assert t > mse_threshold(histogram, "symmetric")
+    best = min(error(candidate) for candidate in torch.linspace(1, 12, 200).tolist())
+    assert error(t) <= best * 1.05
 
 
 @pytest.mark.parametrize("method", METHODS)
