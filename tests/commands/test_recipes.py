@@ -128,6 +128,7 @@ def test_they_are_what_the_papers_say() -> None:
     general = plans["tinybert-general"]
     assert general.weights.keys() == tiny.weights.keys()
     assert plans["states-general"].weights.keys() == {"hidden"}
+    assert plans["states-task"].weights.keys() == {"hidden", "soft"}
     triple = plans["distilbert"].weights
     parts = [triple[term] / triple["cosine"] for term in ("soft", "task", "cosine")]
     assert parts == pytest.approx([5, 2, 1], rel=0.01)
