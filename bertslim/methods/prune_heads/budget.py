@@ -145,7 +145,8 @@ def _seeing(heads: Frontier) -> Frontier:
     Raises:
         SettingsError: If nothing else is within the budget.
     """
-    if not any(widths.any() for widths in heads.widths.values()):
+    fewest, most = (sum(f(w) for w in heads.widths.values()) for f in (np.min, np.max))
+    if fewest > 0 or most == 0:  # some always stay, or there are none
         return heads
     sees = [
         worth > -np.inf and any(heads.at(budget).values())
