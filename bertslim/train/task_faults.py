@@ -90,7 +90,7 @@ def _format_faults(document: Mapping[str, Any], kind: str) -> Iterator[str]:
         if found and found not in FORMATS[kind]:
             yield f"[data] format {found}: {kind} reads {', '.join(FORMATS[kind])}"
     for key, meant in FORMATS_WITH_KEY.items():
-        if key in data and not set(there) & set(meant):
+        if there and key in data and not set(there) & set(meant):
             yield f"[data] {key}: has a meaning for {' and '.join(meant)} files only"
     if "lines" in there and kind != "masked-lm" and "pattern" not in data:
         yield "[data] pattern: missing; it divides a line into named columns"

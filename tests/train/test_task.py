@@ -122,7 +122,8 @@ DATA = '[data]\ntrain = "a.tsv"\n'
          "[data] token_prefix: has a meaning for conll files only"),
         ('kind = "token-classification"\n' + DATA,
          "[data] format tsv: token-classification reads conll, jsonl, parquet"),
-        (CLASSIFY + '[data]\ntrain = "a.tsv"\nformat = ["tsv"]\nencoding = "undefined"\n',
+        (CLASSIFY + '[data]\ntrain = "a.tsv"\nformat = ["tsv"]\nquoting = true\n'
+         'encoding = "undefined"\n',
          "[data] format = ['tsv']: must be one of csv, tsv, jsonl, parquet, lines, conll, squad\n"
          "[data] encoding = 'undefined': must be a text encoding such as utf-8 or latin-1"),
         ('kind = "token-classification"\nlabels = ["O", "PER", "B-LOC", "E-LOC"]\n'
