@@ -93,7 +93,7 @@ def theseus(
             "--successor",
             metavar="KINDS",
             help="What replaces the modules: any of layers=1/2 or layers=2+2+1+1, kv-heads=N,"
-            " window=N, ffn=N, between commas.",
+            " window=N or window=64+64+full, ffn=N, between commas.",
             show_default=False,
         ),
     ],

@@ -76,6 +76,15 @@ def test_a_window_keeps_the_weights_and_hides_what_is_far(world: World) -> None:
     assert not same(run(found.model, input_ids=long).logits, run(model, input_ids=long).logits)
 
 
+def test_some_layers_attend_to_all(world: World) -> None:
+    found = made(world, "window=4+full+6+full")
+    assert [layer.window for layer in layer_widths(found.model.config)] == [4, None, 6, None]
+    last_sees = made(world, "window=full+full+full+4")
+    logits = run(last_sees.model, input_ids=ids()).logits
+    # a head that reads the first token alone cannot tell: it sees all
+    assert same(logits, run(world[0], input_ids=ids()).logits)
+
+
 @pytest.mark.parametrize("sharing", ["index", "similar", "fitted"])
 def test_heads_share_in_three_ways(world: World, sharing: str) -> None:
     found = made(world, "kv-heads=2", sharing=sharing)
@@ -167,6 +176,8 @@ def test_whatever_cannot_be_read_is_told_at_once() -> None:
         ({"successor": "layers=0+4"}, "layers=0+4 is neither a share"),
         ({"successor": "layers=1/0"}, "layers=1/0 is neither a share"),
         ({"successor": "window=0"}, "window=0 is not a whole number from 1"),
+        ({"successor": "window=64+all"}, "window=all is not a whole number from 1"),
+        ({"successor": "window=full+full"}, "window=full+full asks for no window"),
         ({"successor": "kv-heads=²"}, "is not a whole number from 1"),
         ({"rate": 0.0}, "--rate 0 must lie above 0"),
         ({"rate": float("nan")}, "--rate nan must lie above 0"),
@@ -204,6 +215,7 @@ def test_where_the_line_ends(full_at: str, step: int) -> None:
         ),
         ("kv-heads=8", "kv-heads=8 does not divide the 4 key/value heads of layers 0, 1, 2, 3"),
         ("window=200", "window=200 hides nothing in a model of 64 positions"),
+        ("window=4+full", "window=4+full covers 2 layers, and there are 4"),
         ("ffn=65", "ffn=65 is more than the 64 units of layers 0, 1, 2, 3"),
         ("layers=1/1", "layers in groups of one are the predecessor's own: make a group larger"),
         ("layers=1+1", "layers in groups of one are the predecessor's own: make a group larger"),
@@ -214,6 +226,22 @@ def test_where_the_line_ends(full_at: str, step: int) -> None:
 def test_what_a_model_does_not_allow(world: World, successor: str, said: str) -> None:
     (kind,) = wishes(successor).kinds
     assert kind.faults(world[0].config) == [said]
+
+
+@pytest.mark.parametrize(
+    ("window", "said"),
+    [
+        ("4", "the windows are those that every layer has: ask for narrower ones"),
+        ("6", "layers 0, 1, 2, 3 would see farther than in the predecessor"),
+        ("2+4+full+2", "layer 2 would see farther than in the predecessor"),
+    ],
+)
+def test_windows_become_narrower_alone(world: World, window: str, said: str) -> None:
+    local = made(world, "window=4").model.config
+    (kind,) = wishes(f"window={window}").kinds
+    assert kind.faults(local) == [said]
+    (narrower,) = wishes("window=4+2+2+4").kinds
+    assert narrower.faults(local) == []
 
 
 def test_there_is_a_file_for_each_kind() -> None:
