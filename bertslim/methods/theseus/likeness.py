@@ -41,7 +41,9 @@ def likeness(heads: Tensor) -> Tensor:
     w = heads.double()
     products = torch.einsum("idn,jen->ijde", w, w)  # (heads, heads, head_dim, head_dim)
     norms = w.flatten(1).square().sum(1).sqrt()
-    cosines: Tensor = torch.linalg.svdvals(products).sum(-1) / (norms[:, None] * norms)
+    # a head of zeros, of a padded twin, is like none
+    lengths = (norms[:, None] * norms).clamp_min(torch.finfo(w.dtype).tiny)
+    cosines: Tensor = torch.linalg.svdvals(products).sum(-1) / lengths
     return cosines
 
 

@@ -124,6 +124,15 @@ def test_likeness_does_not_depend_on_a_heads_basis() -> None:
     assert alike.triu(1).max() < 0.999
 
 
+def test_a_head_of_zeros_is_like_none_and_hides_no_likeness() -> None:
+    heads = torch.randn(4, 8, 32, generator=torch.Generator().manual_seed(0))
+    heads[3], heads[1] = heads[0], 0
+    alike = likeness(heads)
+    assert alike.isfinite().all()
+    assert alike[1].max() == 0
+    assert grouped(alike, 2) == [0, 3, 1, 2]
+
+
 def test_heads_that_are_alike_come_together(world: World) -> None:
     model, _ = world
     equal = with_equal_keys(model, [0, 1, 1, 0], rotations(4))
