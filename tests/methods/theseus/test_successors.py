@@ -1,4 +1,5 @@
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from bertslim.methods.theseus.importance import unit_importance
 from bertslim.methods.theseus.successors import KINDS
 from bertslim.methods.theseus.successors.successor import Successor
 from bertslim.methods.theseus.theseus import successor_of
-from bertslim.model.configuration import layer_widths
+from bertslim.model.configuration import SlimBertConfig, layer_widths, with_widths
 from bertslim.model.modeling import Gates, SlimBertPreTrainedModel
 from bertslim.train.batching import collate
 from bertslim.train.encoding import mask_by_number
@@ -242,6 +243,50 @@ def test_windows_become_narrower_alone(world: World, window: str, said: str) -> 
     assert kind.faults(local) == [said]
     (narrower,) = wishes("window=4+2+2+4").kinds
     assert narrower.faults(local) == []
+
+
+@pytest.mark.parametrize(
+    ("successor", "said"),
+    [
+        ("window=8", ["layer 1 would see farther than in the predecessor"]),
+        ("window=4", []),
+        ("ffn=48", ["ffn=48 is more than the 32 units of layers 1, 3"]),
+        (
+            "ffn=65",
+            [
+                "ffn=65 is more than the 32 units of layers 1, 3",
+                "ffn=65 is more than the 64 units of layers 0, 2",
+            ],
+        ),
+        ("kv-heads=2", ["kv-heads=2 does not divide the 1 key/value heads of layer 1"]),
+        ("kv-heads=1", []),
+    ],
+)
+def test_what_a_slim_model_does_not_allow(world: World, successor: str, said: list[str]) -> None:
+    (kind,) = wishes(successor).kinds
+    assert kind.faults(slim(world[0].config)) == said
+
+
+def slim(config: SlimBertConfig) -> SlimBertConfig:
+    """Layers of all sorts: one without heads, one with a window and one key, two narrow ones."""
+    first, second, third, fourth = layer_widths(config)
+    return with_widths(
+        config,
+        [
+            first,
+            replace(second, kv_heads=1, window=4, intermediate_size=32),
+            replace(third, heads=0, kv_heads=0),
+            replace(fourth, intermediate_size=32),
+        ],
+    )
+
+
+def test_a_layer_without_heads_has_nothing_to_share(world: World) -> None:
+    widths = [replace(layer, kv_heads=2) for layer in layer_widths(world[0].config)]
+    widths[1] = replace(widths[1], heads=0, kv_heads=0)
+    (kind,) = wishes("kv-heads=2").kinds
+    said = ["kv-heads=2 is what every layer has: ask for fewer"]
+    assert kind.faults(with_widths(world[0].config, widths)) == said
 
 
 def test_there_is_a_file_for_each_kind() -> None:

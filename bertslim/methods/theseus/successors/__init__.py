@@ -1,6 +1,7 @@
 """The kinds of successors, by the word that asks for each.
 
-They are made in this order: units are scored in the whole predecessor, and layers go last.
+They are made in this order, each from what the one before left: units are scored in the predecessor
+as it is, keys are made in all of its layers, and layers go last.
 """
 
 from collections.abc import Callable, Mapping

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from bertslim.methods.theseus.successors.successor import (
     Choices,
     Successor,
-    layers_named,
+    layers_by,
     positive,
 )
 
@@ -37,11 +37,11 @@ class Ffn:
         widths = [layer.intermediate_size for layer in layer_widths(config)]
         if set(widths) == {self.units}:
             return [f"ffn={self.units} is what every layer has: ask for fewer"]
-        narrow = [number for number, width in enumerate(widths) if width < self.units]
-        if not narrow:
-            return []
-        fewest = min(widths)
-        return [f"ffn={self.units} is more than the {fewest} units of {layers_named(narrow)}"]
+        return [
+            f"ffn={self.units} is more than the {width} units of {where}"
+            for width, where in sorted(layers_by(widths).items())
+            if width < self.units
+        ]
 
     def made(self, successor: Successor, learnt: "Examples") -> Successor:
         """Keep the most important units of each layer."""

@@ -7,7 +7,7 @@ from bertslim.methods.theseus.successors.successor import (
     Choices,
     Sharing,
     Successor,
-    layers_named,
+    layers_by,
     positive,
 )
 
@@ -37,13 +37,13 @@ class KvHeads:
         from bertslim.model.configuration import layer_widths
 
         counts = [layer.kv_heads for layer in layer_widths(config)]
-        if set(counts) == {self.kv_heads}:
+        # a layer may have lost all of its heads, and has nothing to share
+        if set(counts) <= {self.kv_heads, 0}:
             return [f"kv-heads={self.kv_heads} is what every layer has: ask for fewer"]
-        wrong = {count for count in counts if count % self.kv_heads}
         return [
-            f"kv-heads={self.kv_heads} does not divide the {count} key/value heads of "
-            f"{layers_named([number for number, there in enumerate(counts) if there == count])}"
-            for count in sorted(wrong)
+            f"kv-heads={self.kv_heads} does not divide the {count} key/value heads of {where}"
+            for count, where in sorted(layers_by(counts).items())
+            if count % self.kv_heads
         ]
 
     def made(self, successor: Successor, learnt: "Examples") -> Successor:

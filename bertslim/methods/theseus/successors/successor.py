@@ -1,8 +1,8 @@
 """What a successor is, and what makes one: each kind of change in a file of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from bertslim.model.configuration import SlimBertConfig
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 Initialise = Literal["first", "last", "spread"]
 Sharing = Literal["index", "similar", "fitted"]
+Value = TypeVar("Value", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,18 @@ def positive(name: str, value: str) -> int:
     if not value.isdecimal() or int(value) == 0:
         raise ValueError(f"{name}={value} is not a whole number from 1")
     return int(value)
+
+
+def layers_by(values: Sequence[Value]) -> dict[Value, str]:
+    """Name the layers, for messages, that have a value in common.
+
+    Args:
+        values: Of each layer.
+    """
+    layers: dict[Value, list[int]] = {}
+    for number, value in enumerate(values):
+        layers.setdefault(value, []).append(number)
+    return {value: layers_named(numbers) for value, numbers in layers.items()}
 
 
 def layers_named(numbers: Sequence[int]) -> str:
