@@ -89,7 +89,17 @@ def run(
     """Let the command do it, or find it done; return its report."""
     output = place(options, successor, way, seed)
     given = ["--task", options.task, "--successor", successor, "--seed", seed]
-    return report_of(["theseus", str(options.model), *map(str, given), *WAYS[way], *more], output)
+    words = [*map(str, given), *WAYS[way], *fitting(way, more)]
+    return report_of(["theseus", str(options.model), *words], output)
+
+
+def fitting(way: str, more: Sequence[str]) -> list[str]:
+    """Leave out where the line ends of a way that has none."""
+    words = list(more)
+    if "constant" in WAYS[way] and "--full-at" in words:
+        at = words.index("--full-at")
+        del words[at : at + 2]
+    return words
 
 
 def scores(reports: Mapping[tuple[str, str], Sequence[Report]]) -> Iterator[str]:

@@ -205,13 +205,53 @@ def test_the_output_is_named_after_what_was_asked_for(made: Path, capfd: Printed
     assert "whole-layers1of2 " in capfd.readouterr().err
 
 
-def test_settings_that_play_no_part_are_not_asked_about(made: Path, tmp_path: Path) -> None:
-    output = ["--schedule", "constant", "--rate", "1", "-o", str(tmp_path / "out"), "--epochs", "1"]
-    assert replaced(made, "window=6", *output) == 0
-    before = (tmp_path / "out" / "model.safetensors").stat().st_mtime_ns
-    others = ["--full-at", "0.5", "--initialise", "last", "--sharing", "index"]
-    assert replaced(made, "window=6", *output, *others) == 0
-    assert (tmp_path / "out" / "model.safetensors").stat().st_mtime_ns == before
+def test_options_that_play_no_part_are_refused_before_the_model_is_looked_at(
+    made: Path, capfd: Printed
+) -> None:
+    task = ["--task", str(made / "data" / "task.toml"), "--successor", "window=6"]
+    idle = ["--schedule", "constant", "--full-at", "0.5", "--initialise", "last"]
+    # what is typed is meant, even the default
+    assert main(["theseus", "nowhere", *task, *idle, "--sharing", "fitted"]) == 2
+    said = capfd.readouterr().err
+    assert [line for line in said.splitlines() if line.startswith("  - ")] == [
+        "  - --full-at 0.5 is where a line ends, and --schedule constant has none: leave it out",
+        "  - --initialise last is for layers, and --successor window=6 has none: leave it out, or "
+        "add layers=1/2, say",
+        "  - --sharing fitted is for kv-heads, and --successor window=6 has none: leave it out, or "
+        "add kv-heads=1, say",
+    ]
+
+
+def test_files_of_flags_are_judged_by_what_differs_from_the_defaults(
+    made: Path, tmp_path: Path, capfd: Printed
+) -> None:
+    file = tmp_path / "flags.toml"
+    usual = 'schedule = "constant"\nfull-at = 1.0\ninitialise = "first"\n'
+    file.write_text(f'{usual}sharing = "fitted"\n')
+    assert replaced(made, "window=6", "--config", str(file), "--dry-run") == 0
+    file.write_text(f'{usual}sharing = "index"\n')
+    capfd.readouterr()
+    assert replaced(made, "window=6", "--config", str(file), "--dry-run") == 2
+    said = capfd.readouterr().err
+    assert "--sharing index is for kv-heads" in said
+    assert "  - " not in said
+
+
+def test_a_record_replays_itself_although_it_names_all_options(made: Path, capfd: Printed) -> None:
+    record = made / "half" / "provenance.json"
+    assert "sharing" in record_of(made / "half")["options"]
+    assert main(["theseus", "--config", str(record), "-o", str(made / "half")]) == 0
+    assert "up to date" in capfd.readouterr().err
+
+
+def test_a_dry_run_tells_what_the_model_does_not_allow(
+    made: Path, tmp_path: Path, capfd: Printed
+) -> None:
+    assert replaced(made, "layers=1/3,kv-heads=3", "--dry-run", "-o", str(tmp_path / "out")) == 2
+    said = capfd.readouterr().err
+    assert said.count("\n  - ") == 2
+    assert "layers=1/3 does not divide 4 layers" in said
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_cannot_be_asked_for_is_told_before_the_model_is_looked_at(
@@ -299,11 +339,19 @@ def test_a_pipe_leads_to_bench(made: Path, tmp_path: Path, capfd: Printed) -> No
     assert len(json.loads(capfd.readouterr().out)["rows"]) == 4
 
 
+@pytest.fixture(scope="module")
+def six_layers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A predecessor with as many layers, heads and units as MiniLM-L6."""
+    shape = {"num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
+    place = tmp_path_factory.mktemp("six")
+    return save_tiny_bert(place / "m", hidden_size=48, max_position_embeddings=160, **shape)
+
+
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
-def test_recipes_are_accepted(recipe: Path, made: Path, capfd: Printed) -> None:
+def test_recipes_are_accepted(recipe: Path, made: Path, six_layers: Path, capfd: Printed) -> None:
     task = ["--task", str(made / "data" / "task.toml")]
     given = ["--config", str(recipe), "--dry-run"]
-    assert main(["theseus", str(made / "whole"), *task, *given]) == 0
+    assert main(["theseus", str(six_layers), *task, *given]) == 0
     assert "would write" in capfd.readouterr().err
 
 

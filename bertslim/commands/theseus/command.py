@@ -9,6 +9,7 @@ import typer
 from bertslim.commands.options import DeviceOption, Model, Seed, StepOptions, TaskFile, command
 from bertslim.commands.step import Step, read_source, run_step
 from bertslim.commands.training import TrainingOptions, lasting, train_settings
+from bertslim.errors import SettingsError, fault_list
 from bertslim.store.checkpoint import open_checkpoint
 from bertslim.train.task import load_task, task_digest
 
@@ -117,6 +118,7 @@ def theseus(
     from bertslim.methods.theseus.settings import Theseus
 
     wishes = Theseus("".join(successor.split()), **asdict(replacing))
+    _refuse_idle(context, wishes)
     described = load_task(task)
     settings = train_settings(training, seed, device)
     settings = replace(settings, epochs=settings.epochs + wishes.finetune_epochs)
@@ -135,15 +137,49 @@ def theseus(
 
         return run(Job(checkpoint, described, wishes, settings), directory, resume)
 
+    if step.dry_run:
+        from bertslim.commands.theseus.work import refuse_model
+
+        refuse_model(checkpoint, wishes)
     run_step(context, wanted, step, work, restart=training.restart)
 
 
 def _settings(wishes: "Theseus") -> dict[str, Any]:
     """Keep the settings that play a part: the same result has the same request."""
-    chosen = asdict(wishes)
-    if wishes.schedule == "constant":
-        del chosen["full_at"]
-    for name, kind in (("initialise", "layers="), ("sharing", "kv-heads=")):
-        if kind not in wishes.successor:
-            del chosen[name]
-    return chosen
+    idle = _idle(wishes)
+    return {name: value for name, value in asdict(wishes).items() if name not in idle}
+
+
+def _idle(wishes: "Theseus") -> dict[str, str]:
+    """Return the options that play no part, by their names, and why they play none."""
+    asked = f"and --successor {wishes.successor} has none: leave it out, or add"
+    parts = {
+        "full_at": (
+            wishes.schedule != "constant",
+            "is where a line ends, and --schedule constant has none: leave it out",
+        ),
+        "initialise": ("layers=" in wishes.successor, f"is for layers, {asked} layers=1/2, say"),
+        "sharing": ("kv-heads=" in wishes.successor, f"is for kv-heads, {asked} kv-heads=1, say"),
+    }
+    return {name: why for name, (has_one, why) in parts.items() if not has_one}
+
+
+def _refuse_idle(context: typer.Context, wishes: "Theseus") -> None:
+    """Refuse options that play no part.
+
+    What is typed is meant. A file of flags, and a record above all, also names what would be so
+    anyway: of that only what differs from the defaults was asked for.
+
+    Raises:
+        SettingsError: Naming all of them.
+    """
+    usual = ReplacingOptions()
+    faults = []
+    for name, why in _idle(wishes).items():
+        source = context.get_parameter_source(name)
+        typed = source is not None and source.name == "COMMANDLINE"
+        value = getattr(wishes, name)
+        if typed or value != getattr(usual, name):
+            faults.append(f"--{name.replace('_', '-')} {value} {why}")
+    if faults:
+        raise SettingsError(fault_list("these options do not go together", faults))

@@ -27,6 +27,19 @@ class Job:
     training: TrainSettings
 
 
+def refuse_model(checkpoint: Checkpoint, wishes: "Theseus") -> None:
+    """Refuse a predecessor that is broken, or cannot be changed as asked; no data is read.
+
+    Raises:
+        CheckpointError: If it cannot be opened.
+        SettingsError: With all reasons why it cannot be changed.
+    """
+    from bertslim.methods.theseus.theseus import refuse_unfit
+    from bertslim.model.loading import load_model
+
+    refuse_unfit(load_model(checkpoint).config, wishes)
+
+
 def run(job: Job, directory: Path, resume: Path) -> dict[str, Any]:
     """Replace, write, score; return the step's report."""
     from bertslim.methods.theseus.theseus import theseus

@@ -15,6 +15,7 @@ from bertslim.methods.theseus.mixture import Mixture
 from bertslim.methods.theseus.schedule import Schedule
 from bertslim.methods.theseus.settings import Theseus
 from bertslim.methods.theseus.successors.successor import Successor
+from bertslim.model.configuration import SlimBertConfig
 from bertslim.model.modeling import SlimBertPreTrainedModel
 from bertslim.train.encoding import ask_words
 from bertslim.train.examples import Examples, selection_score
@@ -71,7 +72,7 @@ def theseus(
     """
     per_epoch = batches_of(len(learnt.encoded), train.batch_size)
     schedule = settings.schedule_over(per_epoch * (train.epochs - settings.finetune_epochs))
-    _check(model, settings, schedule)
+    refuse_unfit(model.config, settings, schedule)
     successor = successor_of(model, settings, learnt)
     mixture = Mixture(model, successor)
     late = _freeze(successor.model, settings.unfreeze, table=train.freeze_embeddings)
@@ -100,11 +101,21 @@ def successor_of(model: SlimBertPreTrainedModel, settings: Theseus, learnt: Exam
     return successor
 
 
-def _check(model: SlimBertPreTrainedModel, settings: Theseus, schedule: Schedule) -> None:
-    faults = [
-        f"--successor: {fault}" for kind in settings.kinds for fault in kind.faults(model.config)
-    ]
-    if schedule.curriculum != "constant" and schedule.full_at > schedule.steps:
+def refuse_unfit(
+    config: SlimBertConfig, settings: Theseus, schedule: Schedule | None = None
+) -> None:
+    """Refuse a predecessor that cannot be changed as asked, and a schedule longer than its run.
+
+    Args:
+        config: Of the predecessor.
+        settings: What is to replace it.
+        schedule: Over the steps of the run, where these are known.
+
+    Raises:
+        SettingsError: With all faults.
+    """
+    faults = [f"--successor: {fault}" for kind in settings.kinds for fault in kind.faults(config)]
+    if schedule and schedule.curriculum != "constant" and schedule.full_at > schedule.steps:
         faults.append(
             f"--full-at {schedule.full_at} is past the {schedule.steps} steps in which modules are "
             "replaced"
