@@ -37,6 +37,7 @@ from bertslim.model.loading import load_model
 from bertslim.model.modeling import SlimBertForTokenClassification, SlimBertPreTrainedModel
 from bertslim.model.quantization import Quantization
 from bertslim.model.rebuilding import rebuilt
+from bertslim.model.surgery import keep_layers
 from bertslim.model.windows import BLOCK, reach_of
 from bertslim.runtime.agreement import full_batch
 from bertslim.runtime.engine import Engine, EngineSettings, Outputs, Source, build
@@ -54,9 +55,7 @@ def main() -> None:
     verbosity.set(Verbosity.QUIET)
     whole = load_model(open_checkpoint(options.checkpoint)) if options.checkpoint else small_bert()
     if options.layers:
-        whole.encoder.layers = whole.encoder.layers[: options.layers]
-        widths = layer_widths(whole.config)[: options.layers]
-        whole = rebuilt(whole, with_widths(whole.config, widths), whole.state_dict())
+        whole = keep_layers(whole, range(min(options.layers, whole.config.num_hidden_layers)))
     print(
         f"{whole.config.num_hidden_layers} layers, {options.threads} threads, batch {options.batch}"
     )

@@ -34,6 +34,8 @@ def main() -> None:
     verbosity.set(Verbosity.QUIET)
     checkpoint, task = open_checkpoint(options.model), load_task(options.task)
     model = load_model(checkpoint)
+    if faults := [f for n in options.kv_heads for f in KvHeads(n, "index").faults(model.config)]:
+        sys.exit("\n".join(faults))
     everything = Sample(sys.maxsize, options.seed)
     learnt, held_out = read_tuning(task, model, load_tokenizer(checkpoint.path), everything)
     whole = Successor(model, tuple((number,) for number in range(model.config.num_hidden_layers)))
