@@ -93,6 +93,13 @@ def test_the_run_is_drawn(made: Path) -> None:
     assert picture.lstrip().startswith("<?xml")
     for said in ("share of modules replaced", "accuracy of the successor alone", "task", "rate"):
         assert f"<!-- {said}" in picture
+    assert "behind the dashed line the successor is alone" in picture
+
+
+def test_no_line_is_spoken_of_where_there_is_no_second_phase(made: Path, tmp_path: Path) -> None:
+    output = ["--finetune-epochs", "0", "-o", str(tmp_path / "out")]
+    assert replaced(made, "layers=1/4", *output) == 0
+    assert "dashed line" not in (tmp_path / "out" / "replacement.svg").read_text()
 
 
 def test_the_same_run_draws_the_same_picture(made: Path, tmp_path: Path) -> None:
@@ -331,7 +338,9 @@ def test_the_successor_is_built_for_turing(made: Path, name: str, tmp_path: Path
     assert sizes == {(32, 8 if name == "cheap" else 32)}
 
 
-def test_a_pipe_leads_to_bench(made: Path, tmp_path: Path, capfd: Printed) -> None:
+def test_the_successor_is_timed_beside_its_predecessor(
+    made: Path, tmp_path: Path, capfd: Printed
+) -> None:
     shutil.copytree(made / "cheap", tmp_path / "cheap")
     quick = ["--seconds", "0", "--rounds", "2", "--warm-up", "0", "--no-memory", "-q", "--json"]
     few = ["--runtime", "torch,openvino", "--batch", "2", "--length", "16"]

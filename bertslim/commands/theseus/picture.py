@@ -59,7 +59,8 @@ def _draw_rate(panel: "Axes", report: "TheseusReport", seed: int) -> None:
     panel.step(*running_share(report, seed), where="mid", color=GREY, lw=0.9, label="drawn")
     panel.plot(steps, [report.schedule.at(int(s)) for s in steps], color=COLOURS[0], label="rate")
     panel.set_ylim(0, 1.05)
-    panel.set_title("share of modules replaced; behind the dashed line the successor is alone")
+    alone = "; behind the dashed line the successor is alone" if _ends_alone(report) else ""
+    panel.set_title(f"share of modules replaced{alone}")
     panel.legend(loc="lower right")
 
 
@@ -99,8 +100,13 @@ def _mark_phases(panel: "Axes", report: "TheseusReport") -> None:
     panel.grid()
     panel.set_xlim(0, 1.02 * report.training.steps)
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if report.schedule.steps < report.training.steps:
+    if _ends_alone(report):
         panel.axvline(report.schedule.steps, color=GREY, lw=1, ls=(0, (4, 3)))
+
+
+def _ends_alone(report: "TheseusReport") -> bool:
+    """Whether there is a second phase."""
+    return report.schedule.steps < report.training.steps
 
 
 def _ends(report: "TheseusReport") -> npt.NDArray[np.int64]:
