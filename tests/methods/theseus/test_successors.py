@@ -232,7 +232,7 @@ def test_what_a_model_does_not_allow(world: World, successor: str, said: str) ->
 @pytest.mark.parametrize(
     ("window", "said"),
     [
-        ("4", "the windows are those that every layer has: ask for narrower ones"),
+        ("5", "the windows are those that every layer has: ask for narrower ones"),
         ("6", "layers 0, 1, 2, 3 would see farther than in the predecessor"),
         ("2+4+full+2", "layer 2 would see farther than in the predecessor"),
     ],

@@ -4,6 +4,7 @@ The first token sees all and is seen by all, whatever the window.
 """
 
 from dataclasses import dataclass, replace
+from math import inf
 from typing import TYPE_CHECKING
 
 from bertslim.methods.theseus.successors.successor import (
@@ -45,6 +46,7 @@ class Window:
     def faults(self, config: "SlimBertConfig") -> list[str]:
         """Refuse windows that hide nothing, wider ones, and too many or too few."""
         from bertslim.model.configuration import layer_widths
+        from bertslim.model.windows import reach_of
 
         there = [layer.window for layer in layer_widths(config)]
         if len(self.listed) not in {1, len(there)}:
@@ -53,17 +55,16 @@ class Window:
         faults = [
             f"window={window} hides nothing in a model of {config.positions} positions"
             for window in sorted({window for window in self.listed if window})
-            if window // 2 >= config.positions - 1
+            if reach_of(window) >= config.positions - 1
         ]
-        asked = self.by_layer(len(there))
-        wider = [
-            number
-            for number, (before, after) in enumerate(zip(there, asked, strict=True))
-            if before and (after is None or after > before)
-        ]
-        if wider:
-            faults.append(f"{layers_named(wider)} would see farther than in the predecessor")
-        elif tuple(there) == asked:
+        before, after = (
+            [reach_of(window) if window else inf for window in windows]
+            for windows in (there, self.by_layer(len(there)))
+        )
+        farther = [n for n, (b, a) in enumerate(zip(before, after, strict=True)) if a > b]
+        if farther:
+            faults.append(f"{layers_named(farther)} would see farther than in the predecessor")
+        elif before == after:
             faults.append("the windows are those that every layer has: ask for narrower ones")
         return faults
 
