@@ -65,11 +65,15 @@ OptionalTaskFile = Annotated[
 ]
 
 
+RECORD = ".json"
+"""What a file of saved flags ends with that is an earlier step's record; others are TOML."""
+
+
 def read_config(context: typer.Context, path: Path | None) -> Path | None:
     """Let a file of saved flags supply this command's options; flags on the command line win.
 
     The file is TOML with one key per flag, or the `provenance.json` of an earlier step, whose
-    options are taken.
+    options are taken: it names them all, and those that are as they are by default were not given.
     """
     if path is None or context.resilient_parsing:
         return path
@@ -80,9 +84,19 @@ def read_config(context: typer.Context, path: Path | None) -> Path | None:
             fault_list(f"{path} has options that this command lacks", unknown),
             f"known: {', '.join(sorted(known))}",
         )
+    if path.suffix == RECORD:
+        given = {flag: value for flag, value in given.items() if value != known[flag].default}
     values = {known[flag].name: _as_typed(known[flag], value) for flag, value in given.items()}
     context.default_map = {**(context.default_map or {}), **values}
     return path
+
+
+def given_options(context: typer.Context) -> frozenset[str]:
+    """Return the names of the options that were typed, or saved in a file: even as the default."""
+    names = (str(parameter.name) for parameter in context.command.params)
+    sources = {name: context.get_parameter_source(name) for name in names}
+    given = ("COMMANDLINE", "DEFAULT_MAP")
+    return frozenset(name for name, source in sources.items() if source and source.name in given)
 
 
 def _flag(parameter: Any) -> str:
@@ -102,7 +116,7 @@ def _as_typed(parameter: Any, value: Any) -> Any:
 
 def _saved_flags(path: Path) -> dict[str, Any]:
     try:
-        if path.suffix == ".json":
+        if path.suffix == RECORD:
             options = json.loads(path.read_text(encoding="utf-8"))["options"]
             return dict(options.items())
         return tomllib.loads(path.read_text(encoding="utf-8"))

@@ -125,6 +125,21 @@ def test_milliseconds_are_measured(place: Path, capfd: Printed, target: str) -> 
             ["--method", "fisher", "--remove", "1", "--order", "once", "--score", "token"],
             ["--order once is for heads", "--score token is for heads"],
         ),
+        (
+            ["--remove", "1", "--multiple", "8", "--length", "16", "--batch", "1"],
+            [
+                "--multiple 8 is for --units heads,ffn; leave it out",
+                "--length 16 is for --budget flops or latency; leave it out",
+                "--batch 1 is for --budget latency; leave it out",
+            ],
+        ),
+        ([*FLOPS, "--remove", "0.5", "--batch", "2"], ["--batch 2 is for --budget latency"]),
+        (
+            ["--method", "fisher", "--remove", "1", "--multiple", "4"],
+            ["do not go together: --multiple 4 is for --units heads,ffn"],
+        ),
+        ([*FLOPS, "--remove", "0.5", "--order", "iterative"], ["--order iterative is for heads"]),
+        (["--curve", "--order", "once"], ["--order once is for --remove or --max-drop"]),
         ([*FLOPS, "--remove", "0.99"], ["1.0% of the FLOPs are not enough"]),
         ([*FLOPS, "--remove", "0.0"], ["removes nothing"]),
         (
@@ -148,6 +163,23 @@ def test_what_is_refused_leaves_nothing(
     assert all(text in err for text in said), err
     assert "Traceback" not in err
     assert sorted(place.rglob("*")) == before
+
+
+@pytest.mark.parametrize(("saved", "code"), [("", 0), ("multiple = 8\n", 2), ("batch = 2\n", 2)])
+def test_saved_flags_play_a_part_too(place: Path, capfd: Printed, saved: str, code: int) -> None:
+    (place / "flags.toml").write_text(f"remove = 1\n{saved}")
+    assert prune("--config", "flags.toml", "-o", "out") == code
+    name = saved.partition(" ")[0]
+    assert (f"--{name}" in capfd.readouterr().err) == bool(saved)
+
+
+def test_a_record_names_what_plays_no_part_and_replays(place: Path, capfd: Printed) -> None:
+    """It holds every option, those too that were left as they are by default."""
+    assert prune("--remove", "1", "-o", "out") == 0
+    assert record_of(place / "out")["options"]["multiple"] == 8
+    capfd.readouterr()
+    assert main(["prune-heads", "--config", "out/provenance.json", "-o", "out"]) == 0
+    assert "up to date" in capfd.readouterr().err
 
 
 @pytest.mark.usefixtures("place")

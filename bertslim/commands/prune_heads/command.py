@@ -12,6 +12,7 @@ from bertslim.commands.options import (
     StepOptions,
     TaskFile,
     command,
+    given_options,
 )
 from bertslim.commands.prune_heads.options import (
     BudgetOptions,
@@ -75,7 +76,7 @@ def prune_heads(
     curve.svg. Interrupt it and run the same command again: it goes on where it was.
     """
     wishes = Wishes(removal, scoring, budget, curve)
-    wishes.refuse_what_cannot_be()
+    wishes.refuse_what_cannot_be(given_options(context))
     described = load_task(task)
     checkpoint = open_checkpoint(read_source(model))
     wanted = Step(

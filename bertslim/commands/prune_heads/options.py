@@ -1,5 +1,6 @@
 """The options of `prune-heads`: how much goes, judged by what, paid in what; what excludes what."""
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
@@ -11,6 +12,9 @@ Method = Literal["gradient", "fisher", "surgeon"]
 Currency = Literal["heads", "flops", "latency"]
 Form = Literal["none", "scales", "projections"]
 Target = Literal["onnxruntime", "openvino", "torch"]
+
+OFF_THE_LIST = "is for heads alone, by --method gradient and --budget heads"
+"""What goes with heads that are taken off a list, and not with a search."""
 
 
 def parse_amount(value: object) -> float | int:
@@ -187,13 +191,17 @@ class Wishes:
         drop = self.removal.max_drop
         return "heads-curve" if drop is None else f"{units}-drop{drop:g}"
 
-    def refuse_what_cannot_be(self) -> None:
-        """Refuse what contradicts itself, before anything is read.
+    def refuse_what_cannot_be(self, given: Collection[str]) -> None:
+        """Refuse what contradicts itself or plays no part, before anything is read.
+
+        Args:
+            given: Names of the options that were not left as they are by default.
 
         Raises:
             SettingsError: With all faults.
         """
-        if faults := [*self._faults_of_amount(), *self._faults_of_budget()]:
+        idle = [said for name, said in self._idle().items() if name in given]
+        if faults := [*self._faults_of_amount(), *self._faults_of_budget(), *idle]:
             raise SettingsError(fault_list("these options do not go together", faults))
 
     def _budget_settings(self) -> dict[str, Any]:
@@ -238,13 +246,22 @@ class Wishes:
             faults.append("--budget latency is measured on a runtime: give --target")
         if budget.currency != "latency" and budget.target is not None:
             faults.append(f"--target {budget.target} is for --budget latency")
-        if not budget.searched:
-            return faults
-        for flag, given in (
-            ("--curve", self.curve),
-            ("--order once", self.removal.order == "once"),
-            ("--score token", self.scoring.score == "token"),
-        ):
-            if given:
-                faults.append(f"{flag} is for heads alone, by --method gradient and --budget heads")
+        if budget.searched and self.curve:
+            faults.append(f"--curve {OFF_THE_LIST}")
         return faults
+
+    def _idle(self) -> dict[str, str]:
+        """Say of the options that play no part, by their names, what they are for."""
+        removal, scoring, budget, found = self.removal, self.scoring, self.budget, dict[str, str]()
+        if budget.units == "heads":
+            found["multiple"] = f"--multiple {budget.multiple} is for --units heads,ffn"
+        if budget.currency == "heads":
+            found["length"] = f"--length {budget.length} is for --budget flops or latency"
+        if budget.currency != "latency":
+            found["batch"] = f"--batch {budget.batch} is for --budget latency"
+        if budget.searched:
+            found["order"] = f"--order {removal.order} {OFF_THE_LIST}"
+            found["score"] = f"--score {scoring.score} {OFF_THE_LIST}"
+        elif not self.removes:
+            found["order"] = f"--order {removal.order} is for --remove or --max-drop"
+        return {name: f"{said}; leave it out" for name, said in found.items()}
