@@ -1,6 +1,7 @@
 """`bertslim prune-l0`."""
 
 import sys
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
@@ -8,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 
 from bertslim.commands.figures import figures
-from bertslim.commands.options import DeviceOption, Model, Seed, StepOptions, TaskFile, command
+from bertslim.commands.options import (
+    DeviceOption,
+    Model,
+    Seed,
+    StepOptions,
+    TaskFile,
+    command,
+    given_options,
+)
 from bertslim.commands.step import Step, rank, read_source, run_step
 from bertslim.commands.training import (
     SECONDS_BETWEEN_SAVES,
@@ -17,7 +26,7 @@ from bertslim.commands.training import (
     train_settings,
 )
 from bertslim.console import note
-from bertslim.errors import SettingsError
+from bertslim.errors import SettingsError, fault_list
 from bertslim.store.checkpoint import Checkpoint, open_checkpoint
 from bertslim.train.settings import TrainSettings
 from bertslim.train.task import Task, load_task, task_digest
@@ -27,6 +36,10 @@ if TYPE_CHECKING:
     from bertslim.methods.prune_l0.settings import Kind, PruneL0
     from bertslim.model.modeling import SlimBertPreTrainedModel
     from bertslim.train.examples import Examples
+
+
+OF_WEIGHTS = ("learning_rate", "weight_decay", "freeze_embeddings")
+"""Options of training that gates have nothing to do with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +146,7 @@ def prune_l0(
     described = load_task(task)
     learning = train_settings(training, seed, device)
     method = _method(gating)
+    _refuse_idle(method, gating, given_options(context))
     checkpoint = open_checkpoint(read_source(model))
     teacher = open_checkpoint(gating.teacher) if gating.teacher else None
     wanted = Step(
@@ -156,8 +170,6 @@ def _method(gating: GateOptions) -> "PruneL0":
     """Turn the options into the method's settings."""
     from bertslim.methods.prune_l0.settings import PruneL0, Target
 
-    if gating.teacher and not gating.recover:
-        raise SettingsError("--teacher teaches in --recover, which is 0", "leave one of them out")
     kinds = tuple(dict.fromkeys(name.strip() for name in gating.gates.split(",") if name.strip()))
     sparsity = gating.target_sparsity
     return PruneL0(
@@ -168,6 +180,27 @@ def _method(gating: GateOptions) -> "PruneL0":
         train=gating.train,
         gate_learning_rate=gating.gate_learning_rate,
     )
+
+
+def _refuse_idle(method: "PruneL0", gating: GateOptions, given: Collection[str]) -> None:
+    """Refuse options that play no part.
+
+    Raises:
+        SettingsError: Naming all of them.
+    """
+    idle = {}
+    if not gating.recover:
+        idle["teacher"] = "--teacher teaches in --recover, which is 0"
+    if method.target is None:
+        idle["of"] = "--of is for --target-sparsity"
+    if method.kinds == ("heads",):
+        idle["multiple"] = f"--multiple {gating.multiple} is for --gates ffn or hidden"
+    if method.train == "gates" and not gating.recover:
+        for name in OF_WEIGHTS:
+            flag = f"--{name.replace('_', '-')}"
+            idle[name] = f"{flag} is about weights, and only gates learn: --recover is 0"
+    if faults := [f"{said}; leave it out" for name, said in idle.items() if name in given]:
+        raise SettingsError(fault_list("these options do not go together", faults))
 
 
 def _lasting(gating: GateOptions) -> dict[str, Any]:

@@ -135,6 +135,13 @@ def test_another_teacher_is_part_of_the_request(place: Path, capfd: Printed) -> 
         ([*HALF, "--gates", "heads,layers"], 2, "heads, ffn, hidden, not layers"),
         ([*HALF, "--gates", ","], 2, "not nothing"),
         ([*HALF, "--recover", "0", "--teacher", "tiny"], 2, "--teacher teaches in --recover"),
+        (["--penalty", "1", "--of", "flops"], 2, "--of is for --target-sparsity; leave it out"),
+        ([*HALF, "--gates", "heads"], 2, "--multiple 4 is for --gates ffn or hidden"),
+        (
+            [*HALF, "--recover", "0", "--learning-rate", "1e-3", "--freeze-embeddings"],
+            2,
+            "--freeze-embeddings is about weights, and only gates learn",
+        ),
         (["--target-sparsity", "0.9", "--gates", "heads"], 2, "all heads together are only"),
         ([*HALF, "--teacher", "typo"], 1, "typo"),
     ],
