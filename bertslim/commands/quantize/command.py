@@ -100,7 +100,7 @@ def quantize(
         suffix=f"{precision}-{target}",
         data=_data(described, calibration.text),
         data_sources=_sources(task, calibration.text),
-        method_version=3,
+        method_version=4,
     )
 
     def work(directory: Path, resume: Path) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from torch import Tensor
 from bertslim.errors import SettingsError
 from bertslim.methods.quantize.grid import Grid, Scheme
 from bertslim.methods.quantize.histogram import BINS, SMALLEST, Histogram
-from bertslim.model.quantization import Range
+from bertslim.model.quantization import UNSIGNED_LEVELS, Range
 
 KL_BINS, KL_LEVELS = 2048, 128
-"""Of Migacz's search: bins up to the largest magnitude, and levels of int8."""
+"""Of Migacz's search: bins up to the largest magnitude, and levels of int8, its fewest bins."""
 
 TIE = 1e-9
 """Divergences that differ by no more are equal."""
@@ -48,7 +48,7 @@ class Calibration:
     def threshold(self, histogram: Histogram, scheme: Scheme = "symmetric") -> float:
         """Return T, so that |x| <= T is what int8 shows; at most the peak."""
         rules: Mapping[str, Callable[[Histogram], float]] = {
-            "entropy": entropy_threshold,
+            "entropy": lambda histogram: entropy_threshold(histogram, scheme),
             "percentile": lambda histogram: percentile_threshold(histogram, self.percentile),
             "mse": lambda histogram: mse_threshold(histogram, scheme),
             "minmax": lambda histogram: histogram.peak,
@@ -64,17 +64,32 @@ def clipped(histogram: Histogram, t: float) -> Range:
     return Range(low, high if max(-low, high) >= SMALLEST else SMALLEST)
 
 
-def entropy_threshold(histogram: Histogram) -> float:
-    """Return T = (m + 1/2) w, where the first m bins lose least when they become 128 levels.
+def entropy_threshold(histogram: Histogram, scheme: Scheme) -> float:
+    """Return T = (m + 1/2) w, where the first m bins lose least when they become a grid's levels.
 
     The slides' histogram has 2048 bins of width w = max |x| / 2048.
     """
     if histogram.peak == 0:
         return 0.0
-    d = divergences(slide_bins(histogram))
+    d = divergences(slide_bins(histogram), levels_of(histogram, scheme))
     # of few values, one alone may look like all of them: what is clipped in vain is not clipped
     m = KL_LEVELS + int((d <= d.min() + TIE).nonzero().max())
     return (m + 0.5) * histogram.peak / KL_BINS
+
+
+def levels_of(histogram: Histogram, scheme: Scheme) -> Tensor:
+    """Return how many levels a grid has for |x| up to each T = (i + 1/2) w, i = 128 ... 2048.
+
+    Those of the slides are 128. An unsigned grid has as many where both signs reach T, and up to
+    256 where one of them hardly occurs: the multiples from 0 to T of its step, (high - low) / 255.
+    """
+    i = torch.arange(KL_LEVELS, KL_BINS + 1)  # (candidates,)
+    if scheme == "symmetric":
+        return torch.full_like(i, KL_LEVELS)
+    t = ((i.double() + 0.5) * (histogram.peak / KL_BINS)).clamp(max=histogram.peak)
+    below, above = (t.clamp(max=max(end, 0.0)) for end in (-histogram.low, histogram.high))
+    # what arithmetic took from a whole number is put back
+    return (t * UNSIGNED_LEVELS / (below + above) + 1e-9).long() + 1
 
 
 def slide_bins(histogram: Histogram) -> Tensor:
@@ -85,35 +100,37 @@ def slide_bins(histogram: Histogram) -> Tensor:
     return counts.index_add_(0, places.long().clamp_(max=KL_BINS - 1), histogram.counts)
 
 
-def divergences(h: Tensor) -> Tensor:
+def divergences(h: Tensor, levels: Tensor) -> Tensor:
     """Return D_i for clipping after i = 128 ... 2048 bins (Migacz 2017); the last clips nothing.
 
-    P is h[:i], with all that is clipped in its last bin. Q is h[:i] without it, summed up in 128
+    P is h[:i], with all that is clipped in its last bin. Q is h[:i] without it, summed up in k_i
     equal groups, each spread evenly over those of its bins that are not empty in P. Both are
-    normalised, and nothing is smoothed: D_i is infinite where Q is 0 and P is not.
+    normalised, and nothing is smoothed: D_i is infinite where Q is 0 and P is not, and where there
+    are fewer bins than levels.
 
     Args:
         h: (bins,), counts.
+        levels: k, (candidates,); 128 each in the slides.
     """
     h = h.double()
     i = torch.arange(KL_LEVELS, len(h) + 1)  # (candidates,)
     total, kept = _sums(h), _sums(h > 0)  # (bins + 1,)
     clipped = total[-1] - total[i]  # (candidates,)
-    # bin b is in group g = floor(128 b / i), which therefore begins at b = ceil(g i / 128)
-    g = torch.arange(KL_LEVELS + 1)
-    begins = (g * i[:, None] + KL_LEVELS - 1).div(KL_LEVELS, rounding_mode="floor")
-    q = total[begins].diff()  # (candidates, 128), of each group
-    p = q.clone()
-    p[:, -1] += clipped
+    # bin b is in group g = floor(k b / i), which therefore begins at b = ceil(g i / k)
+    g, k = torch.arange(int(levels.max()) + 1), levels[:, None]
+    begins = (g * i[:, None] + k - 1).div(k, rounding_mode="floor").minimum(i[:, None])
+    q = total[begins].diff()  # (candidates, most levels), of each group; behind the last one 0
     filled = kept[begins].diff()
-    filled[:, -1] += (clipped > 0) & (h[i - 1] == 0)
+    last = k - 1
+    p = q.scatter_add(1, last, clipped[:, None])
+    filled.scatter_add_(1, last, ((clipped > 0) & (h[i - 1] == 0)).double()[:, None])
 
     # N D = sum_b P_b log P_b - N log N - sum_g P_g log(Q_g / filled_g) + N log sum(Q)
     n, sum_q = total[-1], total[i]
     p_log_p = _sums(torch.xlogy(h, h))[i - 1] + torch.xlogy(h[i - 1] + clipped, h[i - 1] + clipped)
     p_log_q = torch.xlogy(p, q / filled.clamp(min=1)).sum(dim=1)
     d = p_log_p - torch.xlogy(n, n) - p_log_q + n * sum_q.log()
-    return torch.where(sum_q > 0, d / n, torch.inf)
+    return torch.where((sum_q > 0) & (levels <= i), d / n, torch.inf)
 
 
 def percentile_threshold(histogram: Histogram, percentile: float) -> float:

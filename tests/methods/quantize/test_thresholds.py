@@ -12,6 +12,7 @@ from bertslim.methods.quantize.thresholds import (
     clipped,
     divergences,
     entropy_threshold,
+    levels_of,
     mse_threshold,
     percentile_threshold,
     slide_bins,
@@ -68,16 +69,31 @@ def histograms() -> list[list[int]]:
     return [h.tolist() for h in (dense, gaps, far, late)]
 
 
+def diverging(h: Tensor, levels: int = 128) -> Tensor:
+    return divergences(h, torch.full((len(h) - 127,), levels))
+
+
+@pytest.mark.parametrize("levels", [128, 200, 256])
 @pytest.mark.parametrize("h", histograms(), ids=["dense", "gaps", "far", "late"])
-def test_divergences_are_those_of_the_slides(h: list[int]) -> None:
-    found, expected = divergences(torch.tensor(h)), torch.tensor(migacz(h), dtype=torch.float64)
-    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
-    assert int(found.argmin()) == int(expected.argmin())
+def test_divergences_are_those_of_the_slides(h: list[int], levels: int) -> None:
+    found = diverging(torch.tensor(h), levels)
+    expected = torch.tensor(migacz(h, levels), dtype=torch.float64)
+    torch.testing.assert_close(found[levels - 128 :], expected, rtol=1e-9, atol=1e-12)
+    assert found[: levels - 128].isinf().all()
+    assert int(found.argmin()) == levels - 128 + int(expected.argmin())
+
+
+def test_every_candidate_has_levels_of_its_own() -> None:
+    h = torch.tensor(histograms()[0])
+    levels = torch.arange(len(h) - 127).div(2, rounding_mode="floor") + 128
+    found = divergences(h, levels)
+    for n in (0, 7, len(levels) - 1):
+        assert found[n] == pytest.approx(float(diverging(h, int(levels[n]))[n]), abs=1e-12)
 
 
 def test_clipped_mass_counts_against_the_candidate() -> None:
     """Of uniform counts nothing is to be clipped: P would pile it up in its last bin."""
-    d = divergences(torch.full((256,), 10))
+    d = diverging(torch.full((256,), 10))
     assert int(d.argmin()) == 256 - 128
     assert d[-1] == pytest.approx(0, abs=1e-12)
     assert torch.all(d[:-1] > 0)
@@ -95,10 +111,30 @@ def test_bins_of_the_slides_reach_up_to_the_peak() -> None:
 
 def test_entropy_clips_planted_outliers_and_keeps_the_rest() -> None:
     x = normal()
-    alone = entropy_threshold(counted(x))
-    planted = entropy_threshold(counted(torch.cat([x, torch.tensor([60.0, -55.0])])))
+    alone = entropy_threshold(counted(x), "symmetric")
+    both = torch.cat([x, torch.tensor([60.0, -55.0])])
+    planted = entropy_threshold(counted(both), "symmetric")
     assert 3.5 < alone < float(x.abs().max()) + 0.01
     assert 3.5 < planted < 6
+
+
+def test_entropy_knows_the_grid() -> None:
+    """Of what GELU leaves an unsigned one has twice the levels; of both signs alike it has none."""
+    x = torch.nn.functional.gelu(2 * normal(50_000))
+    histogram, even = counted(x), counted(torch.cat([x, -x]))
+    levels = levels_of(histogram, "unsigned")
+    for n, t in ((0, 128.5 / 2048 * histogram.peak), (-1, histogram.peak)):
+        step, _ = clipped(histogram, t).unsigned
+        assert 190 < int(levels[n]) == int(t / step) + 1 <= 256
+    assert levels_of(even, "unsigned").unique().tolist() == [128]
+
+    def error(t: float) -> float:
+        grid = Grid.over(clipped(histogram, t), "unsigned")
+        return float((grid.rounded(x) - x).square().mean())
+
+    fine, coarse = (entropy_threshold(histogram, scheme) for scheme in ("unsigned", "symmetric"))
+    assert error(fine) < 0.5 * error(coarse)
+    assert entropy_threshold(even, "unsigned") == entropy_threshold(even, "symmetric")
 
 
 def test_entropy_keeps_outliers_that_are_part_of_the_distribution() -> None:
