@@ -189,6 +189,18 @@ def test_onnxruntime_has_two_kinds_of_ranges(named: Path, form: str, tmp_path: P
         (["--precision", "int8", "--text", "ONE", "--qat", "1"], 2, "give --task"),
         (["--precision", "int8", "--text", "ONE", "--ranges", "dynamic"], 2, "is for onnxruntime"),
         (["--precision", "int8", "--text", "ONE", "--scales", "fp32"], 2, "is for tensorrt"),
+        (
+            ["--precision", "int8", "--text", "ONE", "--learning-rate", "3e-5"],
+            2,
+            "--learning-rate is of --qat; leave it out",
+        ),
+        (
+            ["--precision", "int8", "--text", "ONE", "--percentile", "99"],
+            2,
+            "--percentile is for --calibration percentile",
+        ),
+        (["--precision", "bf16", "--no-smooth"], 2, "--no-smooth is about int8"),
+        (["--precision", "bf16", "--text", "ONE"], 2, "bf16 needs none"),
     ],
 )
 def test_what_cannot_be_is_one_line(

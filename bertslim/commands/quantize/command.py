@@ -1,5 +1,6 @@
 """`bertslim quantize`."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,10 +23,12 @@ from bertslim.commands.options import (
     Seed,
     StepOptions,
     command,
+    given_options,
 )
 from bertslim.commands.quantize.options import (
     CalibrationOptions,
     Int8Options,
+    idle_options,
     recurrent_settings,
     refuse_for_recurrent,
 )
@@ -83,7 +86,8 @@ def quantize(
     of words and its projections, and on ONNX Runtime the LSTM itself where that is faster here.
     """
     described = load_task(task) if task else None
-    _refuse_what_cannot_be(precision, target, described, int8)
+    idle = idle_options(precision, calibration, int8, given_options(context))
+    _refuse_what_cannot_be(precision, target, described, int8, idle)
     checkpoint = open_checkpoint(read_source(model))
     if checkpoint.is_recurrent:
         refuse_for_recurrent(checkpoint.origin, calibration, int8)
@@ -166,19 +170,15 @@ def _refuse_what_cannot_be(
     target: str,
     task: Task | None,
     int8: Int8Options,
+    idle: Sequence[str],
 ) -> None:
-    faults = []
+    faults = [*idle]
     if precision not in PRECISIONS[target]:
         known = ", ".join(p for p in PRECISIONS[target] if p != "fp32")
         faults.append(f"--target {target} has no {precision}; it has {known}")
     for flag, wish in (("--max-drop", int8.max_drop is not None), ("--qat", int8.qat > 0)):
         if wish and not task:
             faults.append(f"{flag} needs labelled data: give --task")
-        if wish and precision != "int8":
-            faults.append(f"{flag} is about int8")
-    for flag, wish in (("--ranges", int8.ranges != "auto"), ("--scales", int8.scales != "floats")):
-        if wish and precision != "int8":
-            faults.append(f"{flag} is about int8")
     if int8.ranges != "auto" and target != "onnxruntime":
         faults.append(f"--ranges {int8.ranges} is for onnxruntime; {target} knows static ranges")
     if int8.scales != "floats" and target not in GPU_TARGETS:

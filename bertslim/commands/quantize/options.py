@@ -1,5 +1,6 @@
 """The options of `quantize`, by what they are about."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -82,6 +83,37 @@ class Int8Options:
     ] = "floats"
 
 
+ABOUT_INT8 = (
+    *("calibration", "percentile", "smooth", "attention_products"),
+    *("max_drop", "qat", "learning_rate", "ranges", "scales"),
+)
+"""Options that say nothing of other precisions."""
+
+
+def idle_options(
+    precision: str, calibration: CalibrationOptions, int8: Int8Options, given: Collection[str]
+) -> list[str]:
+    """Say of the options that are given and play no part what they are for."""
+    idle = dict[str, str]()
+    if calibration.calibration != "percentile":
+        idle["percentile"] = "is for --calibration percentile"
+    if not int8.qat:
+        idle["learning_rate"] = "is of --qat"
+    if precision != "int8":
+        idle |= dict.fromkeys(ABOUT_INT8, "is about int8")
+    if precision == "bf16":
+        idle |= dict.fromkeys(("text", "examples"), "is for calibration, and bf16 needs none")
+    return [
+        f"{_flag(name, int8)} {said}; leave it out" for name, said in idle.items() if name in given
+    ]
+
+
+def _flag(name: str, options: CalibrationOptions | Int8Options) -> str:
+    """Write an option as it was typed."""
+    off = "no-" if getattr(options, name, None) is False else ""
+    return f"--{off}{name.replace('_', '-')}"
+
+
 FOR_RECURRENT = ("ranges", "scales", "learning_rate", "restart")
 """Options that mean something without calibration, or nothing by themselves."""
 
@@ -93,7 +125,7 @@ def refuse_for_recurrent(origin: str, *chosen: CalibrationOptions | Int8Options)
         SettingsError: Naming all of it.
     """
     given = [
-        "--no-smooth" if field.name == "smooth" else f"--{field.name.replace('_', '-')}"
+        _flag(field.name, options)
         for options in chosen
         for field in fields(options)
         if field.name not in FOR_RECURRENT and getattr(options, field.name) != field.default
