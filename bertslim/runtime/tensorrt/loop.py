@@ -38,7 +38,8 @@ def measure(
     loop.run(budget.warm_up_ms / 1000, least=1)
     begin = clock()
     queries = loop.run(budget.seconds, budget.queries)
-    return Measurement(in_force, tuple(queries), clock() - begin, session.not_captured)
+    reason = session.not_captured if switches.graph else ""
+    return Measurement(in_force, tuple(queries), clock() - begin, reason)
 
 
 class _Flight:

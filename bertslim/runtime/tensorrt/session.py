@@ -53,7 +53,7 @@ class Session:
         self.upload()
         self._graph: driver.Graph | None = None
         self.not_captured = ""
-        """Why there is no CUDA graph; empty if there is one, or none was asked for."""
+        """Why the last attempt made no CUDA graph; empty if it made one, or there was none."""
 
     def run(self, batch: Batch) -> Outputs:
         """Run a batch of exactly this session's shape."""
@@ -106,6 +106,7 @@ class Session:
         try:
             self._refuse_if_not_capturable()
             self._graph = driver.capture(self.stream.handle, self._enqueue)
+            self.not_captured = ""
         except UnavailableError as error:
             self.not_captured = str(error)
 

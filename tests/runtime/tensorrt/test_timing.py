@@ -182,6 +182,9 @@ def test_a_graph_that_cannot_be_captured_is_recorded_as_none() -> None:
 
 
 def test_a_graph_that_is_not_wanted_is_let_go() -> None:
-    device = CountingDevice(captured=True)
-    assert not measure(device, Switches(graph=False), SHORT, device.seconds).switches.graph
+    device = CountingDevice(captured=True, not_captured="it allocates")
+    found = measure(device, Switches(graph=False), SHORT, device.seconds)
+    assert not found.switches.graph
     assert not device.captured
+    # what an earlier attempt failed for is no reason where there was none
+    assert found.not_captured == ""
