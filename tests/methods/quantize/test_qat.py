@@ -1,9 +1,12 @@
+import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from bertslim.methods.quantize.calibrate import Quantize, quantize
+from bertslim.methods.quantize.grid import Scheme
 from bertslim.methods.quantize.observe import Rows
 from bertslim.methods.quantize.qat import finetune_quantized
 from bertslim.methods.quantize.simulate import simulated
@@ -12,12 +15,16 @@ from bertslim.model.loading import load_model
 from bertslim.model.modeling import SlimBertPreTrainedModel
 from bertslim.model.quantization import Quantization
 from bertslim.store.checkpoint import open_checkpoint
+from bertslim.train import feeding
+from bertslim.train.batching import Batch
 from bertslim.train.examples import Examples, read_examples
+from bertslim.train.resume import ResumeFolder
+from bertslim.train.settings import TrainReport
 from bertslim.train.task import load_task
 from tests.methods.quantize.models import in_int8
 from tests.tiny import save_tiny_bert, tiny_tokenizer
 from tests.train.tasks import lines_task
-from tests.train.training import settings, weights
+from tests.train.training import assert_equal, settings, weights
 
 CRUDE = Calibration("percentile", 90.0)
 """Clips so much that there is something to learn."""
@@ -92,3 +99,46 @@ def test_masked_words_are_learnt_from_the_float_model_too(tmp_path: Path) -> Non
     assert not torch.equal(
         trained.encoder.layers[0].ffn.output.weight, model.encoder.layers[0].ffn.output.weight
     )
+
+
+@pytest.mark.parametrize("scheme", ["symmetric", "unsigned"])
+def test_a_resumed_training_equals_an_uninterrupted_one(
+    classified: tuple[SlimBertPreTrainedModel, Examples],
+    scheme: Scheme,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With all that can be rounded, smoothed inputs and the products of attentions among it."""
+    model, examples = classified
+    rows = Rows(examples.encoded, 16, examples.masking)
+    ranges, _ = quantize(model, Quantize(CRUDE, True, True, scheme), rows)
+    s = {path: tuple(1.0 + n % 2 for n in range(32)) for path in ranges.inputs if "query" in path}
+    ranges = replace(ranges, smoothing=s)
+
+    def trained(folder: Path | None) -> tuple[SlimBertPreTrainedModel, TrainReport]:
+        resume = ResumeFolder(folder, 1e9) if folder else None
+        training = settings(epochs=2)
+        return finetune_quantized(
+            model, ranges, scheme, examples, examples, training, resume=resume
+        )
+
+    whole, report = trained(None)
+    with monkeypatch.context() as patched:
+        interrupt_at(patched, report.steps // 2 + 1)
+        with pytest.raises(KeyboardInterrupt):
+            trained(tmp_path / "state")
+    resumed, resumed_report = trained(tmp_path / "state")
+    assert_equal(weights(resumed), weights(whole))
+    assert (resumed_report.losses, resumed_report.metrics) == (report.losses, report.metrics)
+
+
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Send this process a signal in the middle of a step."""
+    real, steps = feeding.collate, iter(range(1, 1000))
+
+    def collate(rows: list[dict[str, object]], padding: int) -> Batch:
+        if next(steps) == step:
+            signal.raise_signal(signal.SIGINT)
+        return real(rows, padding)
+
+    monkeypatch.setattr(feeding, "collate", collate)
