@@ -151,7 +151,7 @@ def prune_l0(
     teacher = open_checkpoint(gating.teacher) if gating.teacher else None
     wanted = Step(
         command="prune-l0",
-        settings=_lasting(gating) | lasting(learning),
+        settings=_lasting(gating) | lasting(learning) | _draws(learning),
         inputs={"model": checkpoint} | ({"teacher": teacher} if teacher else {}),
         suffix=_suffix(gating),
         data={"task": task_digest(described, ("train", "validation"))},
@@ -210,6 +210,11 @@ def _lasting(gating: GateOptions) -> dict[str, Any]:
     if gating.target_sparsity is None:
         del kept["of"]
     return kept
+
+
+def _draws(training: TrainSettings) -> dict[str, int]:
+    """Return how often gates are drawn in a step, if not once: each part of a batch draws anew."""
+    return {"accumulation": training.accumulation} if training.accumulation > 1 else {}
 
 
 def _suffix(gating: GateOptions) -> str:

@@ -82,6 +82,17 @@ def test_a_record_replays_itself(place: Path, capfd: Printed) -> None:
     assert "up to date" in capfd.readouterr().err
 
 
+def test_every_part_of_a_batch_draws_gates(place: Path) -> None:
+    """So their number is part of the request; one part is what it always was."""
+    assert prune(*HALF, "--recover", "0", "-o", "whole") == 0
+    assert prune(*HALF, "--recover", "0", "--accumulation", "2", "-o", "parts") == 0
+    assert prune(*HALF, "--recover", "0", "--accumulation", "2", "-o", "whole") == 4
+    requests = [record_of(place / name)["request"]["settings"] for name in ("whole", "parts")]
+    assert requests[1] == {**requests[0], "accumulation": 2}
+    gates = [record_of(place / n)["report"]["l0"]["expected"] for n in ("whole", "parts")]
+    assert gates[0] != gates[1]
+
+
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """Send this process a signal in the middle of a step, counted over both phases."""
     from bertslim.train import feeding

@@ -67,13 +67,13 @@ def prune_heads(
     computed anew whenever a tenth of all heads has gone. The heads are cut out of the weights: the
     result is smaller and faster, not masked.
 
-    With --units heads,ffn what goes is what matters least for what it costs, in FLOPs or in
-    measured milliseconds, and least squares let what is left take over the work (after Kwon et al.
-    2022).
-
     The output also holds a heat map of the scores, importance.svg. With --curve it holds the
     metric at every tenth, for this order, for one ranking and for chance, as curve.json and
     curve.svg. Interrupt it and run the same command again: it goes on where it was.
+
+    With --units heads,ffn what goes is what matters least for what it costs, in FLOPs or in
+    measured milliseconds, and least squares let what is left take over the work (after Kwon et al.
+    2022). There is neither a picture of that nor anything to go on with.
     """
     wishes = Wishes(removal, scoring, budget, curve)
     wishes.refuse_what_cannot_be(given_options(context))
