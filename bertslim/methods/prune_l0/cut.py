@@ -56,6 +56,8 @@ def cut(config: SlimBertConfig, log_alpha: PerKind, multiple: int, target: Targe
     row = torch.cat([layer for layers in log_alpha.values() for layer in layers]).sort().values
     closed = int((settled(row) == 0).sum())
     if target is not None:
+        # groups of heads that become uneven take copies of their keys, and the size may rise: there
+        # a count is found that just meets the target, though perhaps not the first that does
         closed = bisect_left(
             range(len(row)),
             target.sparsity - ROUNDING,
