@@ -65,15 +65,12 @@ OptionalTaskFile = Annotated[
 ]
 
 
-RECORD = ".json"
-"""What a file of saved flags ends with that is an earlier step's record; others are TOML."""
-
-
 def read_config(context: typer.Context, path: Path | None) -> Path | None:
     """Let a file of saved flags supply this command's options; flags on the command line win.
 
     The file is TOML with one key per flag, or the `provenance.json` of an earlier step, whose
-    options are taken: it names them all, and those that are as they are by default were not given.
+    options are taken. A record names every option, and a recipe may, so that a value which is the
+    default anyway does not count as given.
     """
     if path is None or context.resilient_parsing:
         return path
@@ -84,15 +81,18 @@ def read_config(context: typer.Context, path: Path | None) -> Path | None:
             fault_list(f"{path} has options that this command lacks", unknown),
             f"known: {', '.join(sorted(known))}",
         )
-    if path.suffix == RECORD:
-        given = {flag: value for flag, value in given.items() if value != known[flag].default}
-    values = {known[flag].name: _as_typed(known[flag], value) for flag, value in given.items()}
+    values = {
+        known[flag].name: _as_typed(known[flag], value)
+        for flag, value in given.items()
+        # a number in a file may be a word on the command line
+        if str(value) != str(known[flag].default)
+    }
     context.default_map = {**(context.default_map or {}), **values}
     return path
 
 
 def given_options(context: typer.Context) -> frozenset[str]:
-    """Return the names of the options that were typed, or saved in a file: even as the default."""
+    """Return the names of the options that were typed, or that a file of saved flags changes."""
     names = (str(parameter.name) for parameter in context.command.params)
     sources = {name: context.get_parameter_source(name) for name in names}
     given = ("COMMANDLINE", "DEFAULT_MAP")
@@ -116,7 +116,7 @@ def _as_typed(parameter: Any, value: Any) -> Any:
 
 def _saved_flags(path: Path) -> dict[str, Any]:
     try:
-        if path.suffix == RECORD:
+        if path.suffix == ".json":
             options = json.loads(path.read_text(encoding="utf-8"))["options"]
             return dict(options.items())
         return tomllib.loads(path.read_text(encoding="utf-8"))

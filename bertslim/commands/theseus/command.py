@@ -1,12 +1,21 @@
 """`bertslim theseus`."""
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from bertslim.commands.options import DeviceOption, Model, Seed, StepOptions, TaskFile, command
+from bertslim.commands.options import (
+    DeviceOption,
+    Model,
+    Seed,
+    StepOptions,
+    TaskFile,
+    command,
+    given_options,
+)
 from bertslim.commands.step import Step, read_source, run_step
 from bertslim.commands.training import TrainingOptions, lasting, train_settings
 from bertslim.errors import SettingsError, fault_list
@@ -118,7 +127,7 @@ def theseus(
     from bertslim.methods.theseus.settings import Theseus
 
     wishes = Theseus("".join(successor.split()), **asdict(replacing))
-    _refuse_idle(context, wishes)
+    _refuse_idle(wishes, given_options(context))
     described = load_task(task)
     settings = train_settings(training, seed, device)
     settings = replace(settings, epochs=settings.epochs + wishes.finetune_epochs)
@@ -164,22 +173,16 @@ def _idle(wishes: "Theseus") -> dict[str, str]:
     return {name: why for name, (has_one, why) in parts.items() if not has_one}
 
 
-def _refuse_idle(context: typer.Context, wishes: "Theseus") -> None:
+def _refuse_idle(wishes: "Theseus", given: Collection[str]) -> None:
     """Refuse options that play no part.
-
-    What is typed is meant. A file of flags, and a record above all, also names what would be so
-    anyway: of that only what differs from the defaults was asked for.
 
     Raises:
         SettingsError: Naming all of them.
     """
-    usual = ReplacingOptions()
-    faults = []
-    for name, why in _idle(wishes).items():
-        source = context.get_parameter_source(name)
-        typed = source is not None and source.name == "COMMANDLINE"
-        value = getattr(wishes, name)
-        if typed or value != getattr(usual, name):
-            faults.append(f"--{name.replace('_', '-')} {value} {why}")
+    faults = [
+        f"--{name.replace('_', '-')} {getattr(wishes, name)} {why}"
+        for name, why in _idle(wishes).items()
+        if name in given
+    ]
     if faults:
         raise SettingsError(fault_list("these options do not go together", faults))
