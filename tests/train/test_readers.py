@@ -208,17 +208,13 @@ def test_hub_rows_without_a_class_are_faults(
     put_on_hub(monkeypatch, columns, text=TEXT, label=PARAPHRASE)
     with pytest.raises(DataError) as caught:
         read_split(hub_task(tmp_path, "text-classification", 'text = "text"'), "train")
-    assert str(caught.value) == (
-        "train data of task small:\n  - x/y, row 1: label is empty\n  - x/y, row 3: label is empty"
-    )
+    assert str(caught.value) == "train data of task small: x/y, row 1, row 3: label is empty"
     columns = {"tokens": [["anna"], ["is"], ["paris"]], "tags": [[-1], None, [2]]}
     put_on_hub(monkeypatch, columns, tokens=WORDS, tags=TAGS)
     with pytest.raises(DataError) as caught:
         read_split(hub_task(tmp_path, "token-classification", ""), "train")
     fault = "tokens and tags must be equally long lists of words"
-    assert str(caught.value) == (
-        f"train data of task small:\n  - x/y, row 1: {fault}\n  - x/y, row 2: {fault}"
-    )
+    assert str(caught.value) == f"train data of task small: x/y, row 1, row 2: {fault}"
 
 
 @pytest.mark.parametrize(
@@ -255,12 +251,30 @@ def test_absent_columns_name_those_that_exist(tmp_path: Path) -> None:
     ]
 
 
-def test_ten_faults_are_shown_and_all_are_counted(tmp_path: Path) -> None:
+def test_what_is_wrong_in_many_rows_is_told_once(tmp_path: Path) -> None:
     content = "sentence\tlabel\n" + "one cell\n" * 14 + "good\t\nfine\t1\tx\n"
+    assert faults(tsv_task(tmp_path, content)) == [
+        "train.tsv:2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 4 more: 1 columns where 2 are named",
+        "train.tsv:16: label is empty",
+        "train.tsv:17: 3 columns where 2 are named",
+    ]
+
+
+def test_labels_of_another_task_are_each_named_once(tmp_path: Path) -> None:
+    content = "sentence\tlabel\n" + "a\tgood\nb\tbad\n" * 2
+    assert faults(replace(tsv_task(tmp_path, content), labels=("0", "1"))) == [
+        "train.tsv:2, 4: label 'good' is not among the labels 0, 1",
+        "train.tsv:3, 5: label 'bad' is not among the labels 0, 1",
+    ]
+
+
+def test_ten_faults_are_shown_and_all_are_counted(tmp_path: Path) -> None:
+    lines = ["a\tb\tc" + "\tx" * n for n in range(12)]
+    content = "\n".join(["sentence\tlabel", *lines, *lines])
     found = faults(tsv_task(tmp_path, content))
     assert found == [
-        *(f"train.tsv:{line}: 1 columns where 2 are named" for line in range(2, 12)),
-        "and 6 more",
+        *(f"train.tsv:{n + 2}, {n + 14}: {n + 3} columns where 2 are named" for n in range(10)),
+        "and 4 more",
     ]
 
 
@@ -300,10 +314,7 @@ def test_labels_that_are_no_numbers_are_empty(tmp_path: Path) -> None:
     table = pa.table({"text": ["a", "b", "c"], "label": [1.0, float("nan"), None]})
     parquet = small_task(tmp_path, document.replace("jsonl", "parquet"), {"a.parquet": ""})
     pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
-    assert faults(parquet) == [
-        "a.parquet, row 2: label is empty",
-        "a.parquet, row 3: label is empty",
-    ]
+    assert faults(parquet) == ["a.parquet, row 2, row 3: label is empty"]
 
 
 def test_columns_that_stand_there_twice_are_refused(tmp_path: Path) -> None:
