@@ -25,6 +25,8 @@ STEP = {
     "seconds": float | int,
 }
 """What every reader relies on in a record, and in those of its lineage."""
+FILES = {"files": dict}
+"""What a record has beyond those."""
 
 MENDING = "remove the file: the checkpoint opens without it, and its lineage is lost"
 
@@ -146,7 +148,7 @@ def lineage_of(directory: Path) -> tuple[dict[str, Any], ...]:
 def changed_files(directory: Path, record: Mapping[str, Any]) -> list[str]:
     """Return the files of a finished step that are gone, or have another size than it gave them."""
     sizes = _sizes(directory)
-    return [name for name, size in record.get("files", {}).items() if sizes.get(name) != size]
+    return [name for name, size in record["files"].items() if sizes.get(name) != size]
 
 
 def _sizes(directory: Path) -> dict[str, int]:
@@ -161,7 +163,7 @@ def _misshapen(record: Any) -> list[str]:
     """Return the names of a record's fields that are not what their readers rely on."""
     lineage = _item(record, "lineage")
     whole = isinstance(lineage, list) and not any(map(_step_faults, lineage))
-    return _step_faults(record) + ([] if whole else ["lineage"])
+    return [*_step_faults(record), *([] if whole else ["lineage"]), *_wrong(record, FILES)]
 
 
 def _step_faults(record: Any) -> list[str]:

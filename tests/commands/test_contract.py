@@ -183,6 +183,16 @@ def test_a_broken_record_is_explained(place: Path, capfd: Printed, record: str) 
     assert not (place / "out").exists()
 
 
+def test_a_record_whose_list_of_files_is_none_is_explained(place: Path, capfd: Printed) -> None:
+    export = ["export", "tiny", "--format", "onnx", "-o", "out"]
+    assert main(export) == 0
+    record = place / "out" / "provenance.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"files": ["model.onnx"]}))
+    capfd.readouterr()
+    assert main(export) == 1
+    assert "provenance.json is no provenance record; wrong: files" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("saved", "said"),
     [
