@@ -259,6 +259,12 @@ def test_a_lexicon_is_followed(place: Path) -> None:
         (["--task", "small.toml"], 2, ["whole texts", "token-classification"]),
         (["--task", "pool.toml", "--keep-labels"], 2, ["pool has no labels"]),
         (["--task", "unquoted.toml", "--format", "csv"], 2, ["quoting = false"]),
+        (
+            ["--task", "latin.toml", "--format", "csv", "--method", "tinybert", "--model", "mlm"],
+            2,
+            ["latin-1", "that masked-lm may"],
+        ),
+        (["--task", "latin.toml", "--format", "csv", "--mask-token", "…"], 2, ["that mask may"]),
         (["--rate", "mask=0", "--rate", "ngram=0", "--lexicon", "words"], 1, ["no row of task"]),
         (["-o", "mlm/x", "--method", "tinybert", "--model", "mlm"], 2, ["overlap"]),
     ],
@@ -272,10 +278,10 @@ def test_bad_input_is_explained(
     lines_task(place, "a film\n" * 50)
     (place / "small.toml").rename(place / "pool.toml")
     conll_task(place)
-    quoting = (place / "data" / "task.toml").read_text().replace("[data]", "[data]\nquoting=false")
-    (place / "unquoted.toml").write_text(
-        quoting.replace('"train', '"data/train').replace('"dev', '"data/dev')
-    )
+    here = (place / "data" / "task.toml").read_text().replace('"train', '"data/train')
+    here = here.replace('"dev', '"data/dev')
+    for name, more in {"unquoted": "quoting = false", "latin": 'encoding = "latin-1"'}.items():
+        (place / f"{name}.toml").write_text(here.replace("[data]", f"[data]\n{more}"))
     (place / "glove").write_text("a b c\n")
     (place / "words").write_text("film NOUN\n")
     before = sorted(place.rglob("*"))

@@ -1,6 +1,6 @@
 """`bertslim augment`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,6 +17,8 @@ from bertslim.store.digest import file_digest
 from bertslim.train.task import Task, load_task, task_digest
 
 KINDS = ("text-classification", "text-regression", "masked-lm")
+ANY_CHARACTER = "\U0010ffff"
+"""The last one of Unicode: what holds it holds whatever a vocabulary has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +247,28 @@ def _refuse_what_cannot_be(
         faults.append(f"--keep-labels: task {task.name} has no labels")
     if table.all_rows and table.labels_per_class is not None:
         faults.append("--all-rows leaves no row out, --labels-per-class does: give one of them")
-    if table.form == "csv" and task.layout.quoting is False:
-        faults.append(f"--format csv: task {task.name} says quoting = false; take jsonl or parquet")
+    if table.form == "csv":
+        reasons = _no_csv(task, rates, changing.mask_token)
+        faults += [f"--format csv: {reason}; take jsonl or parquet" for reason in reasons]
     if faults:
         raise SettingsError(fault_list("these options do not go together", faults))
+
+
+def _no_csv(task: Task, rates: Mapping[str, float], mask_token: str) -> Iterator[str]:
+    """Say why the task could not read the copies as CSV; its own texts it has read."""
+    if task.layout.quoting is False:
+        yield f"task {task.name} says quoting = false"
+    new = {"masked-lm": ANY_CHARACTER, "mask": mask_token}
+    rules = [rule for rule, text in new.items() if rule in rates and not _holds(task, text)]
+    if rules:
+        encoding = f"the encoding of task {task.name}, {task.layout.encoding}"
+        yield f"{encoding}, lacks characters that {' and '.join(rules)} may write"
+
+
+def _holds(task: Task, text: str) -> bool:
+    """Whether the files of a task can hold a text in their encoding."""
+    try:
+        text.encode(task.layout.encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
