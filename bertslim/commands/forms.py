@@ -6,6 +6,7 @@ import typer
 
 from bertslim.errors import SettingsError, UnavailableError
 from bertslim.model.families.family import SPANS
+from bertslim.store.deployment import Target
 
 if TYPE_CHECKING:
     from bertslim.graph.form import Form
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from bertslim.methods.quantize.grid import Scheme
     from bertslim.model.quantization import Quantization
 
-TARGETS = ("onnxruntime", "openvino", "tensorrt", "tensorrt-rtx")
 GPU_TARGETS = ("tensorrt", "tensorrt-rtx")
 PRECISIONS = {
     "onnxruntime": ("fp32", "int8"),
@@ -28,11 +28,11 @@ INT8_ATTENTION = ("openvino",)
 it; ONNX Runtime has no kernel for it; on a GPU nothing was run."""
 
 IN_BLOCKS = ("onnxruntime", "openvino")
-"""Targets whose attentions within a window are cut into blocks, `scripts/local_attention.py` tells
+"""Targets whose attentions within a window are cut into blocks; `scripts/local_attention.py` tells
 what is gained. TensorRT fuses blocks as well as a mask, but on a GPU nothing was timed."""
 
 TargetName = Annotated[
-    Literal["onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"],
+    Target,
     typer.Option("--target", help="The runtime that the graph is for.", show_default=False),
 ]
 Sm = Annotated[
@@ -58,8 +58,8 @@ def form_for(
     """Return the form that a target runs best.
 
     Args:
-        target: One of `TARGETS`.
-        precision: One of the target's `PRECISIONS`.
+        target: One of those in `PRECISIONS`.
+        precision: One of the target's.
         quantization: Of int8.
         dynamic: int8 with ranges that ONNX Runtime measures at run time.
         islands: Modules that stay fp32 in fp16.

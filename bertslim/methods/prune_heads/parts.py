@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
-import torch
 from torch import Tensor, nn
 
 from bertslim.model.configuration import SlimBertConfig, layer_widths
@@ -47,11 +46,6 @@ def output_of(model: SlimBertPreTrainedModel, part: Part) -> nn.Linear:
     """Return the projection that reads the units' channels: (units * channels) -> hidden."""
     block = "attention" if part.kind == "heads" else "ffn"
     return cast("nn.Linear", model.encoder.get_submodule(f"layers.{part.layer}.{block}.output"))
-
-
-def all_units(config: SlimBertConfig) -> dict[Part, Tensor]:
-    """Return what is kept before anything goes."""
-    return {part: torch.ones(units_in(config, part)).bool() for part in parts_of(config)}
 
 
 def widths_of(kept: Kept) -> dict[Part, int]:

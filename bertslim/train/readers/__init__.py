@@ -6,7 +6,6 @@ from bertslim.train.readers.reading import (
     declared_labels,
     label_names,
     read_split,
-    read_task,
     sorted_labels,
 )
 
@@ -15,7 +14,6 @@ __all__ = [
     "declared_labels",
     "label_names",
     "read_split",
-    "read_task",
     "read_unlabelled",
     "sorted_labels",
 ]

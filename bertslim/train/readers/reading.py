@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.compute
@@ -38,17 +37,6 @@ def read_split(task: Task, split: Split) -> Dataset:
     data = arrow_dataset(columns_of(rows), features(task))
     faults.raise_if_any(f"{split} data of task {task.name}")
     return data
-
-
-def read_task(task: Task) -> tuple[Dataset, Dataset, tuple[str, ...]]:
-    """Read training data, validation data and labels; validation may hold no label of its own.
-
-    Raises:
-        DataError: with file and line of what is wrong.
-    """
-    train = read_split(task, "train")
-    labels = label_names(task, train)
-    return train, read_split(replace(task, labels=labels), "validation"), labels
 
 
 def label_names(task: Task, train: Dataset) -> tuple[str, ...]:

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from bertslim.methods.prune_heads.costs import flops_costs, head_costs, measured_costs
-from bertslim.methods.prune_heads.parts import Part, all_units, cut, parts_of, widths_of
+from bertslim.methods.prune_heads.parts import Part, cut, parts_of, widths_of
 from bertslim.model.configuration import LayerWidths, with_widths
 from bertslim.model.modeling import SlimBertPreTrainedModel
 from bertslim.model.shapes import encoder_flops
 from tests.methods.prune_heads.kinds import every_kind, world
+from tests.methods.prune_heads.worlds import all_units
 
 LENGTH = 24
 

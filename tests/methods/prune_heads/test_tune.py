@@ -8,13 +8,13 @@ from torch import Tensor
 
 from bertslim.errors import DataError
 from bertslim.methods.prune_heads.evidence import Evidence
-from bertslim.methods.prune_heads.parts import Part, all_units, cut, parts_of
+from bertslim.methods.prune_heads.parts import Part, cut, parts_of
 from bertslim.methods.prune_heads.passes import labelled_batches
 from bertslim.methods.prune_heads.tune import Form, tune
 from bertslim.model.configuration import LayerWidths, with_widths
 from bertslim.model.modeling import SlimBertPreTrainedModel
 from tests.methods.prune_heads.kinds import every_kind, world
-from tests.methods.prune_heads.worlds import evidence, rows
+from tests.methods.prune_heads.worlds import all_units, evidence, rows
 
 FORMS: list[Form] = ["scales", "projections"]
 every_form = pytest.mark.parametrize("form", FORMS)

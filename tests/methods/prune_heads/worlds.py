@@ -8,6 +8,8 @@ from datasets import Dataset
 from torch import Tensor
 
 from bertslim.methods.prune_heads.evidence import Evidence, ScoreKind
+from bertslim.methods.prune_heads.parts import Part, parts_of, units_in
+from bertslim.model.configuration import SlimBertConfig
 from bertslim.model.loading import load_model
 from bertslim.model.modeling import SlimBertPreTrainedModel
 from bertslim.store.checkpoint import open_checkpoint
@@ -37,6 +39,11 @@ def evidence(
     masking: Masking | None = None,
 ) -> Evidence:
     return Evidence(rows() if data is None else data, masking, score, batch_size)
+
+
+def all_units(config: SlimBertConfig) -> dict[Part, Tensor]:
+    """What is kept before anything goes."""
+    return {part: torch.ones(units_in(config, part)).bool() for part in parts_of(config)}
 
 
 def silence(model: SlimBertPreTrainedModel, layer: int, head: int) -> None:
