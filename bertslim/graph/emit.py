@@ -15,6 +15,7 @@ from bertslim.graph.recurrent.embeddings import letter_tables
 from bertslim.model import modeling
 from bertslim.model.configuration import SlimBertConfig
 from bertslim.model.lstm.modeling import SlimLstmPreTrainedModel
+from bertslim.model.signature import INPUTS
 from bertslim.model.slim import SlimConfig, SlimModel
 from bertslim.store.deployment import Fusion
 
@@ -84,8 +85,7 @@ def _weights(model: SlimModel, form: Form) -> dict[str, torch.Tensor]:
 
 def input_names(config: SlimConfig) -> tuple[str, ...]:
     """Inputs of the graph; token types are one of them only if there are two or more."""
-    names = ("input_ids", "attention_mask", "token_type_ids")
-    return names if config.reads_token_types else names[:2]
+    return INPUTS if config.reads_token_types else INPUTS[:2]
 
 
 def _refuse_too_large(graph: ModelProto) -> None:

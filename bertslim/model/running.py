@@ -9,7 +9,7 @@ import torch
 
 from bertslim.model.lstm.modeling import SlimLstmForTokenClassification
 from bertslim.model.modeling import Gates
-from bertslim.model.outputs import OUTPUTS
+from bertslim.model.signature import OUTPUTS
 from bertslim.model.slim import SlimModel
 
 Decode = Callable[[npt.NDArray[Any], npt.NDArray[Any]], npt.NDArray[np.int64]]

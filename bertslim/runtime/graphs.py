@@ -5,10 +5,9 @@ from collections.abc import Collection
 import numpy as np
 
 from bertslim.errors import CheckpointError
-from bertslim.model.outputs import OUTPUTS
+from bertslim.model.signature import INPUTS, OUTPUTS
 from bertslim.runtime.engine import Batch
 
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 CURE = "make the graph again: bertslim fuse, or bertslim quantize, for this runtime"
 
 

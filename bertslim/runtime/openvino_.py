@@ -5,7 +5,7 @@ import functools
 import openvino
 
 from bertslim.errors import UnavailableError
-from bertslim.model.outputs import OUTPUTS
+from bertslim.model.signature import INPUTS, OUTPUTS
 from bertslim.runtime.engine import (
     INSTEAD_OF_BF16,
     NO_BF16,
@@ -15,7 +15,7 @@ from bertslim.runtime.engine import (
     Source,
     chosen_inputs,
 )
-from bertslim.runtime.graphs import INPUTS, refuse_foreign, unreadable
+from bertslim.runtime.graphs import refuse_foreign, unreadable
 from bertslim.runtime.kernels import Kernel
 
 DEVICE = "CPU"

@@ -11,6 +11,7 @@ from datasets import Dataset
 from bertslim.console import track
 from bertslim.errors import BertslimError
 from bertslim.model.running import Decode
+from bertslim.model.signature import INPUTS
 from bertslim.train.batching import (
     IGNORED_LABEL,
     Row,
@@ -28,7 +29,6 @@ Array = npt.NDArray[Any]
 Run = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 """Any runtime: a padded batch of model inputs -> named outputs."""
 
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 RESAMPLES = 1000
 VOCABULARY_WIDE_ROWS = 4
 """Rows per batch of masked-lm, whose outputs are as wide as the vocabulary."""

@@ -9,9 +9,9 @@ from datasets import Dataset
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from bertslim.model.signature import INPUTS
 from bertslim.train.batching import LOGITS_AT, Batch, collate, rows_at
 from bertslim.train.precision import placed
-from bertslim.train.prediction import INPUTS
 
 TEACHER = "teacher."
 """Columns of a batch that begin with this are for the teacher, not for the student."""

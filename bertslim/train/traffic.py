@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from bertslim.model.signature import INPUTS
 from bertslim.train.batching import Batch, collate, rows_at
 from bertslim.train.encoding import mask_by_number
 from bertslim.train.examples import Examples
-from bertslim.train.prediction import INPUTS
 
 BATCHES = 8
 """In one pass: enough that short and long ones are among them."""

@@ -13,8 +13,9 @@ from transformers.activations import ACT2FN
 from bertslim.model.configuration import layer_widths
 from bertslim.model.modeling import SlimBertPreTrainedModel
 from bertslim.model.narrowing import Norm, state_norms
+from bertslim.model.signature import INPUTS
 from bertslim.train.batching import collate
-from bertslim.train.prediction import INPUTS, row_batches
+from bertslim.train.prediction import row_batches
 
 ROWS_AT_ONCE = 32
 

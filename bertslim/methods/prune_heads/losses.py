@@ -11,9 +11,9 @@ from bertslim.model.modeling import (
     SlimBertOutput,
     SlimBertPreTrainedModel,
 )
+from bertslim.model.signature import INPUTS
 from bertslim.train.batching import IGNORED_LABEL
 from bertslim.train.objectives import SILENT
-from bertslim.train.prediction import INPUTS
 
 Loss = Callable[[SlimBertPreTrainedModel, Mapping[str, Tensor], int], Tensor]
 """(model, batch, items in it) -> the sum of the items' losses."""

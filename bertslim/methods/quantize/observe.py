@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from bertslim.errors import CheckpointError, DataError
 from bertslim.model.modeling import SlimBertModel, SlimBertPreTrainedModel
+from bertslim.model.signature import INPUTS
 from bertslim.train.batching import collate
 from bertslim.train.encoding import Masking
 from bertslim.train.precision import Precision, autocast
-from bertslim.train.prediction import INPUTS, row_batches
+from bertslim.train.prediction import row_batches
 
 See = Callable[[str, Tensor], None]
 """Is told the path of a linear layer and values of it, (tokens, width), none of them padding."""

@@ -13,8 +13,8 @@ from bertslim.methods.quantize.observe import Rows, evaluating
 from bertslim.methods.quantize.simulate import simulated
 from bertslim.methods.quantize.units import restricted, units
 from bertslim.model.modeling import SlimBertForMaskedLM, SlimBertPreTrainedModel
-from bertslim.model.outputs import OUTPUTS
 from bertslim.model.quantization import Quantization
+from bertslim.model.signature import OUTPUTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from bertslim.model.modeling import SlimBertPreTrainedModel
+from bertslim.model.signature import INPUTS
 from bertslim.train.batching import collate
 from bertslim.train.examples import Examples
-from bertslim.train.prediction import INPUTS, row_batches
+from bertslim.train.prediction import row_batches
 
 MOST_ROWS, ROWS_AT_ONCE = 512, 32
 LEAST = 1e-8

@@ -15,11 +15,11 @@ from rich.filesize import decimal
 
 from bertslim.console import note, track
 from bertslim.errors import TrainingError
+from bertslim.model.signature import INPUTS
 from bertslim.model.slim import SlimModel
 from bertslim.store.digest import settings_digest
 from bertslim.train.batching import collate, length_buckets, rows_at
 from bertslim.train.precision import Precision, autocast, placed
-from bertslim.train.prediction import INPUTS
 from bertslim.train.records.layout import STATE, Array, Kept, Layout, kept_arrays, layout_of
 from bertslim.train.records.recorded import RecordedTeacher
 from bertslim.train.records.shards import Shards, row_keys, write_shard
