@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from bertslim.commands.distill.job import Job
 from bertslim.commands.distill.options import (
+    Input,
     StudentOptions,
+    Teachers,
     TeachingOptions,
     refuse_unguessed_words,
     refuse_what_cannot_be,
@@ -29,15 +32,19 @@ from bertslim.commands.step import Step, read_source, run_step
 from bertslim.commands.training import (
     RECURRENT,
     TRANSFORMER,
+    Pace,
     TrainingOptions,
     few_labels_setting,
     lasting,
     train_settings,
 )
 from bertslim.errors import gathered
-from bertslim.store.checkpoint import open_checkpoint
+from bertslim.store.checkpoint import Checkpoint, open_checkpoint
 from bertslim.store.digest import file_digest
 from bertslim.train.task import Task
+
+if TYPE_CHECKING:
+    from bertslim.methods.distill.settings import Distill
 
 
 def register(app: typer.Typer) -> None:
@@ -66,25 +73,8 @@ def register(app: typer.Typer) -> None:
 
 def distill(
     context: typer.Context,
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="INPUT",
-            help="What becomes the student: a directory, a hub name, or - for the pipe.",
-            show_default=False,
-        ),
-    ],
-    teacher: Annotated[
-        list[str],
-        typer.Option(
-            "--teacher",
-            metavar="MODEL",
-            help="Directory or hub name of a model that was fine-tuned on the task; "
-            "the answers of several are averaged. With several --task: one for each, in their "
-            "order, or one that was fine-tuned on all.",
-            show_default=False,
-        ),
-    ],
+    model: Input,
+    teacher: Teachers,
     task: TaskFiles,
     balance: Balance = None,
     seed: Seed = 0,
@@ -113,12 +103,65 @@ def distill(
 
     Interrupt it and run the same command again: it goes on where it was.
     """
-    from bertslim.methods.distill.recurrent import RecurrentShape, refuse_other_tasks
-    from bertslim.methods.distill.settings import distill_settings, requested
-
     tasks = load_tasks(task)
     vectors = vectors_file(building.embeddings)
-    wishes = distill_settings(
+    wishes = _wishes(teaching, building)
+    refuse_what_cannot_be(tasks, teaching, building, wishes)
+    refuse_unguessed_words(teaching, wishes)
+    checkpoint = open_checkpoint(read_source(model))
+    settings = train_settings(training, seed, device, _pace(wishes, checkpoint))
+    teachers = teachers_of(teacher, tasks)
+    _refuse_other_tasks(wishes, tasks)
+    several, heads = together(tasks, balance), heads_of(checkpoint, tasks)
+    jobs = {
+        one.name: Job(
+            heads.get(one.name, checkpoint),
+            tuple(teachers[one.name].values()),
+            one,
+            wishes,
+            settings,
+            unlabelled=teaching.unlabelled,
+            vectors=vectors,
+            labels_per_class=building.labels_per_class,
+            thaw=building.thaw,
+            cache=teaching.cache,
+            live=teaching.no_cache,
+            words=teaching.words,
+        )
+        for one in tasks
+    }
+    given = {"unlabelled": teaching.unlabelled, "embeddings": vectors}
+    texts = {role: path for role, path in given.items() if path}
+    wanted = Step(
+        command="distill",
+        settings=_settings(tuple(jobs.values())) | several,
+        inputs={
+            "model": checkpoint,
+            **{f"model-{name}": head for name, head in heads.items()},
+            **{role: one for own in teachers.values() for role, one in own.items()},
+        },
+        suffix=_suffix(building.student),
+        data=task_digests(tasks) | {role: file_digest(path) for role, path in texts.items()},
+        data_sources=task_sources(tasks, task) | {role: str(path) for role, path in texts.items()},
+        method_version=2,
+        tasks=names_of_several(tasks),
+    )
+
+    def work(directory: Path, resume: Path) -> dict[str, Any]:
+        from bertslim.commands.distill.together import run_together
+        from bertslim.commands.distill.work import run
+
+        if several:
+            return run_together(jobs, several["balance"], directory, resume)
+        return run(jobs[tasks[0].name], directory, resume)
+
+    run_step(context, wanted, step, work, restart=training.restart)
+
+
+def _wishes(teaching: TeachingOptions, building: StudentOptions) -> "Distill":
+    from bertslim.methods.distill.settings import distill_settings
+
+    return distill_settings(
         teaching.objective,
         teaching.temperature,
         teaching.alpha,
@@ -127,77 +170,35 @@ def distill(
         building.student,
         building.embeddings,
     )
-    refuse_what_cannot_be(tasks, teaching, building, wishes)
-    refuse_unguessed_words(teaching, wishes)
-    checkpoint = open_checkpoint(read_source(model))
-    anew = isinstance(wishes.student, RecurrentShape)
-    pace = RECURRENT if anew or checkpoint.is_recurrent else TRANSFORMER
-    settings = train_settings(training, seed, device, pace)
-    teachers = teachers_of(teacher, tasks)
+
+
+def _pace(wishes: "Distill", checkpoint: Checkpoint) -> Pace:
+    """Return how the student is trained where nothing is said: it is built, cut, or the input."""
+    from bertslim.methods.distill.recurrent import RecurrentShape
+
+    recurrent = isinstance(wishes.student, RecurrentShape) or checkpoint.is_recurrent
+    return RECURRENT if recurrent else TRANSFORMER
+
+
+def _refuse_other_tasks(wishes: "Distill", tasks: Sequence[Task]) -> None:
+    from bertslim.methods.distill.recurrent import RecurrentShape, refuse_other_tasks
+
     if isinstance(wishes.student, RecurrentShape):
         kinds = dict.fromkeys(one.kind for one in tasks)
         refusals = [partial(refuse_other_tasks, wishes.student, kind) for kind in kinds]
         gathered("the student is not for all of these tasks", refusals)
-    several, heads = together(tasks, balance), heads_of(checkpoint, tasks)
-    given = {"unlabelled": teaching.unlabelled, "embeddings": vectors}
-    texts = {role: path for role, path in given.items() if path}
-    wanted = Step(
-        command="distill",
-        settings={
-            **requested(wishes),
-            **lasting(settings),
-            **_of_words(tasks, teaching),
-            **few_labels_setting(building.labels_per_class, tasks),
-            **({"thaw": True} if building.thaw else {}),
-            **several,
-        },
-        inputs={
-            "model": checkpoint,
-            **{f"model-{name}": head for name, head in heads.items()},
-            **{role: one for own in teachers.values() for role, one in own.items()},
-        },
-        suffix=_suffix(building.student),
-        data={**task_digests(tasks), **{role: file_digest(path) for role, path in texts.items()}},
-        data_sources={
-            **task_sources(tasks, task),
-            **{role: str(path) for role, path in texts.items()},
-        },
-        method_version=2,
-        tasks=names_of_several(tasks),
-    )
-
-    def work(directory: Path, resume: Path) -> dict[str, Any]:
-        from bertslim.commands.distill.job import Job
-        from bertslim.commands.distill.together import run_together
-        from bertslim.commands.distill.work import run
-
-        jobs = {
-            one.name: Job(
-                heads.get(one.name, checkpoint),
-                tuple(teachers[one.name].values()),
-                one,
-                wishes,
-                settings,
-                unlabelled=teaching.unlabelled,
-                vectors=vectors,
-                labels_per_class=building.labels_per_class,
-                thaw=building.thaw,
-                cache=teaching.cache,
-                live=teaching.no_cache,
-                words=teaching.words,
-            )
-            for one in tasks
-        }
-        if several:
-            return run_together(jobs, several["balance"], directory, resume)
-        return run(jobs[tasks[0].name], directory, resume)
-
-    run_step(context, wanted, step, work, restart=training.restart)
 
 
-def _of_words(tasks: Sequence[Task], teaching: TeachingOptions) -> dict[str, str]:
-    """Return the settings that masked-lm tasks, which are learnt alone, have beside the others."""
-    return {"words": teaching.words} if tasks[0].kind == "masked-lm" else {}
+def _settings(jobs: Sequence[Job]) -> dict[str, Any]:
+    """Keep what determines the result, which is said of all tasks alike."""
+    from bertslim.methods.distill.settings import requested
+
+    job, tasks = jobs[0], [one.task for one in jobs]
+    # masked words are learnt alone
+    words = {"words": job.words} if job.task.kind == "masked-lm" else {}
+    thaw = {"thaw": True} if job.thaw else {}
+    few = few_labels_setting(job.labels_per_class, tasks)
+    return {**requested(job.distill), **lasting(job.training), **words, **few, **thaw}
 
 
 def _suffix(student: str | None) -> str:

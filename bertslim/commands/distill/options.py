@@ -18,6 +18,26 @@ if TYPE_CHECKING:
     from bertslim.methods.distill.settings import Distill
 
 
+Input = Annotated[
+    str,
+    typer.Argument(
+        metavar="INPUT",
+        help="What becomes the student: a directory, a hub name, or - for the pipe.",
+        show_default=False,
+    ),
+]
+Teachers = Annotated[
+    list[str],
+    typer.Option(
+        "--teacher",
+        metavar="MODEL",
+        help="Directory or hub name of a model that was fine-tuned on the task; the answers of"
+        " several are averaged. With several --task: one for each, in their order, or one that was"
+        " fine-tuned on all.",
+        show_default=False,
+    ),
+]
+
 MATCH = "skip"
 """The layers compared where nothing is said."""
 
