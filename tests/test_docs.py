@@ -16,12 +16,19 @@ ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("configs/**/*.md")])
 MANUAL = ROOT / "docs" / "manual.md"
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
+LINK = re.compile(r"\]\(([^)#]*)#?([^)]*)\)")
+HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
 
 def blocks(page: Path, language: str) -> list[str]:
     found = BLOCK.findall(page.read_text())
     return [text for tag, text in found if tag == language]
+
+
+def anchors(page: Path) -> set[str]:
+    """The names that GitHub gives to a page's headings."""
+    headings = HEADING.findall(BLOCK.sub("", page.read_text()))
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 SHELL = [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES if blocks(page, "sh")]
@@ -53,8 +60,10 @@ def test_shell_blocks_run(page: Path, reader: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
-    links = [link for link in LINK.findall(page.read_text()) if "://" not in link]
-    assert [link for link in links if not (page.parent / link).exists()] == []
+    links = [link for link in LINK.findall(page.read_text()) if "://" not in link[0]]
+    places = [((page.parent / path if path else page), anchor) for path, anchor in links]
+    assert [place for place in places if not place[0].exists()] == []
+    assert [place for place in places if place[1] and place[1] not in anchors(place[0])] == []
 
 
 def test_the_manual_is_what_help_prints() -> None:

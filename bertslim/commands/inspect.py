@@ -36,7 +36,10 @@ def inspect(
     length: Annotated[
         list[int] | None,
         typer.Option(
-            "--length", min=1, help="Sequence length to count FLOPs for; may be repeated."
+            "--length",
+            min=1,
+            help="Sequence length to count FLOPs for; may be repeated.",
+            show_default="128",
         ),
     ] = None,
     *,

@@ -81,7 +81,7 @@ class Measuring:
         typer.Option(
             "--sm",
             metavar="NUMBER",
-            help="Compute capability of the GPU that tensorrt-rtx builds for: 75, 80, 86, 89, 120.",
+            help="Compute capability of the GPU that tensorrt-rtx builds for, such as 75 or 86.",
             show_default=False,
         ),
     ] = ""
