@@ -18,7 +18,7 @@ $(VENV)/ready: pyproject.toml scripts/setup.sh
 	PYTHON=$(PYTHON) VENV=$(VENV) TORCH=$(TORCH) bash scripts/setup.sh
 	@touch $@
 
-demo: setup ## Fine-tune, prune and bench a real BERT on real text (about 8 minutes on two cores)
+demo: setup ## Fine-tune, prune, quantize and bench a real BERT on real text (minutes, on two cores)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/demo.sh demo
 
 test: setup ## Run the tests
