@@ -25,8 +25,8 @@ STEP = {
     "seconds": float | int,
 }
 """What every reader relies on in a record, and in those of its lineage."""
-FILES = {"files": dict}
-"""What a record has beyond those."""
+FILES = {"files": dict | None}
+"""What a record has beyond those; the first ones of this format had no sizes yet."""
 
 MENDING = "remove the file: the checkpoint opens without it, and its lineage is lost"
 
@@ -148,7 +148,8 @@ def lineage_of(directory: Path) -> tuple[dict[str, Any], ...]:
 def changed_files(directory: Path, record: Mapping[str, Any]) -> list[str]:
     """Return the files of a finished step that are gone, or have another size than it gave them."""
     sizes = _sizes(directory)
-    return [name for name, size in record["files"].items() if sizes.get(name) != size]
+    known = record.get("files") or {}
+    return [name for name, size in known.items() if sizes.get(name) != size]
 
 
 def _sizes(directory: Path) -> dict[str, int]:

@@ -193,6 +193,19 @@ def test_a_record_whose_list_of_files_is_none_is_explained(place: Path, capfd: P
     assert "provenance.json is no provenance record; wrong: files" in capfd.readouterr().err
 
 
+def test_a_record_without_sizes_is_read(place: Path, capfd: Printed) -> None:
+    """As the first ones were."""
+    export = ["export", "tiny", "--format", "onnx", "-o", "out"]
+    assert main(export) == 0
+    file = place / "out" / "provenance.json"
+    record = json.loads(file.read_text())
+    del record["files"]
+    file.write_text(json.dumps(record))
+    capfd.readouterr()
+    assert main(export) == 0
+    assert "up to date" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("saved", "said"),
     [
