@@ -9,7 +9,7 @@ import functools
 import inspect
 import json
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -97,6 +97,26 @@ def given_options(context: typer.Context) -> frozenset[str]:
     sources = {name: context.get_parameter_source(name) for name in names}
     given = ("COMMANDLINE", "DEFAULT_MAP")
     return frozenset(name for name, source in sources.items() if source and source.name in given)
+
+
+def idle_faults(idle: Mapping[str, str], given: Collection[str]) -> list[str]:
+    """Say of options that play no part that they are to be left out.
+
+    Args:
+        idle: What each is for, by its name.
+        given: Names of the options that were given; the others are no fault.
+    """
+    return [f"{said}; leave it out" for name, said in idle.items() if name in given]
+
+
+def refuse_options(faults: Sequence[str]) -> None:
+    """Refuse options that do not go together.
+
+    Raises:
+        SettingsError: With all faults, if there are any.
+    """
+    if faults:
+        raise SettingsError(fault_list("these options do not go together", faults))
 
 
 def _flag(parameter: Any) -> str:

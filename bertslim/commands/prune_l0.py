@@ -17,6 +17,8 @@ from bertslim.commands.options import (
     TaskFile,
     command,
     given_options,
+    idle_faults,
+    refuse_options,
 )
 from bertslim.commands.step import Step, rank, read_source, run_step
 from bertslim.commands.training import (
@@ -26,7 +28,6 @@ from bertslim.commands.training import (
     train_settings,
 )
 from bertslim.console import note
-from bertslim.errors import SettingsError, fault_list
 from bertslim.store.checkpoint import Checkpoint, open_checkpoint
 from bertslim.train.settings import TrainSettings
 from bertslim.train.task import Task, load_task, task_digest
@@ -199,8 +200,7 @@ def _refuse_idle(method: "PruneL0", gating: GateOptions, given: Collection[str])
         for name in OF_WEIGHTS:
             flag = f"--{name.replace('_', '-')}"
             idle[name] = f"{flag} is about weights, and only gates learn: --recover is 0"
-    if faults := [f"{said}; leave it out" for name, said in idle.items() if name in given]:
-        raise SettingsError(fault_list("these options do not go together", faults))
+    refuse_options(idle_faults(idle, given))
 
 
 def _lasting(gating: GateOptions) -> dict[str, Any]:

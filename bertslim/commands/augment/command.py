@@ -8,10 +8,16 @@ from typing import Annotated, Any, Literal
 import typer
 
 from bertslim.commands.augment.job import Job, TableFormat
-from bertslim.commands.options import DeviceOption, Seed, StepOptions, TaskFile, command
+from bertslim.commands.options import (
+    DeviceOption,
+    Seed,
+    StepOptions,
+    TaskFile,
+    command,
+    refuse_options,
+)
 from bertslim.commands.step import Step, read_source, run_step
 from bertslim.commands.training import few_labels_setting
-from bertslim.errors import SettingsError, fault_list
 from bertslim.store.checkpoint import Checkpoint, open_checkpoint
 from bertslim.store.digest import file_digest
 from bertslim.train.task import Task, load_task, task_digest
@@ -250,8 +256,7 @@ def _refuse_what_cannot_be(
     if table.form == "csv":
         reasons = _no_csv(task, rates, changing.mask_token)
         faults += [f"--format csv: {reason}; take jsonl or parquet" for reason in reasons]
-    if faults:
-        raise SettingsError(fault_list("these options do not go together", faults))
+    refuse_options(faults)
 
 
 def _no_csv(task: Task, rates: Mapping[str, float], mask_token: str) -> Iterator[str]:

@@ -8,10 +8,10 @@ import typer
 
 from bertslim.commands.bench.options import BoundOptions, Cells, Files, Measuring, plan_from
 from bertslim.commands.bench.publishing import publish
-from bertslim.commands.options import OptionalTaskFile, ReportOptions, command
+from bertslim.commands.options import OptionalTaskFile, ReportOptions, command, refuse_options
 from bertslim.commands.step import read_source
 from bertslim.console import reserved_stdout
-from bertslim.errors import QualityError, SettingsError, UnavailableError, fault_list
+from bertslim.errors import QualityError, UnavailableError, fault_list
 from bertslim.store.checkpoint import Checkpoint, open_checkpoint
 from bertslim.train.task import Task, load_task
 
@@ -100,8 +100,7 @@ def _refuse_what_cannot_be(
     for flag, bound in (("--max-drop", bounds.max_drop), ("--min-speedup", bounds.min_speedup)):
         if bound is not None and len(models) == 1:
             faults.append(f"{flag} compares with the first MODEL, so it needs a second one")
-    if faults:
-        raise SettingsError(fault_list("these options do not go together", faults))
+    refuse_options(faults)
 
 
 def _compare(

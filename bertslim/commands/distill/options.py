@@ -9,9 +9,10 @@ import typer
 
 from bertslim.commands.distill.job import Words
 from bertslim.commands.distill.material import POOLED
+from bertslim.commands.options import refuse_options
 from bertslim.commands.tables import table_in
 from bertslim.commands.training import LabelsPerClass
-from bertslim.errors import SettingsError, fault_list
+from bertslim.errors import SettingsError
 from bertslim.train.task import Task
 
 if TYPE_CHECKING:
@@ -176,8 +177,7 @@ def refuse_what_cannot_be(
         faults.append("--match pairs layers, and none are compared: take --objective pkd, say")
     if len(tasks) > 1:
         faults += _faults_of_several(teaching, building, wishes)
-    if faults:
-        raise SettingsError(fault_list("these options do not go together", faults))
+    refuse_options(faults)
 
 
 def _faults_of_task(task: Task, teaching: TeachingOptions) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from bertslim.errors import SettingsError, fault_list
+from bertslim.commands.options import idle_faults, refuse_options
 
 Method = Literal["gradient", "fisher", "surgeon"]
 Currency = Literal["heads", "flops", "latency"]
@@ -200,9 +200,8 @@ class Wishes:
         Raises:
             SettingsError: With all faults.
         """
-        idle = [said for name, said in self._idle().items() if name in given]
-        if faults := [*self._faults_of_amount(), *self._faults_of_budget(), *idle]:
-            raise SettingsError(fault_list("these options do not go together", faults))
+        idle = idle_faults(self._idle(), given)
+        refuse_options([*self._faults_of_amount(), *self._faults_of_budget(), *idle])
 
     def _budget_settings(self) -> dict[str, Any]:
         budget = self.budget
@@ -264,4 +263,4 @@ class Wishes:
             found["score"] = f"--score {scoring.score} {OFF_THE_LIST}"
         elif not self.removes:
             found["order"] = f"--order {removal.order} is for --remove or --max-drop"
-        return {name: f"{said}; leave it out" for name, said in found.items()}
+        return found

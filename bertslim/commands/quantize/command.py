@@ -24,6 +24,7 @@ from bertslim.commands.options import (
     StepOptions,
     command,
     given_options,
+    refuse_options,
 )
 from bertslim.commands.quantize.options import (
     CalibrationOptions,
@@ -33,7 +34,7 @@ from bertslim.commands.quantize.options import (
     refuse_for_recurrent,
 )
 from bertslim.commands.step import Step, read_source, run_step
-from bertslim.errors import SettingsError, fault_list
+from bertslim.errors import SettingsError
 from bertslim.store.checkpoint import Checkpoint, open_checkpoint
 from bertslim.store.digest import file_digest
 from bertslim.train.task import Task, load_task, task_digest
@@ -185,5 +186,4 @@ def _refuse_what_cannot_be(
         faults.append(f"--scales {int8.scales} is for tensorrt")
     if int8.attention_products and target == "onnxruntime":
         faults.append("--attention-products: onnxruntime has no int8 kernel for them")
-    if faults:
-        raise SettingsError(fault_list("these options do not go together", faults))
+    refuse_options(faults)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from bertslim.commands.forms import GPU_TARGETS
+from bertslim.commands.options import idle_faults
 from bertslim.errors import SettingsError
 
 
@@ -103,9 +104,8 @@ def idle_options(
         idle |= dict.fromkeys(ABOUT_INT8, "is about int8")
     if precision == "bf16":
         idle |= dict.fromkeys(("text", "examples"), "is for calibration, and bf16 needs none")
-    return [
-        f"{_flag(name, int8)} {said}; leave it out" for name, said in idle.items() if name in given
-    ]
+    flagged = {name: f"{_flag(name, int8)} {said}" for name, said in idle.items()}
+    return idle_faults(flagged, given)
 
 
 def _flag(name: str, options: CalibrationOptions | Int8Options) -> str:

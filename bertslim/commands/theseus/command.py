@@ -15,10 +15,10 @@ from bertslim.commands.options import (
     TaskFile,
     command,
     given_options,
+    refuse_options,
 )
 from bertslim.commands.step import Step, read_source, run_step
 from bertslim.commands.training import TrainingOptions, lasting, train_settings
-from bertslim.errors import SettingsError, fault_list
 from bertslim.store.checkpoint import open_checkpoint
 from bertslim.train.task import load_task, task_digest
 
@@ -184,5 +184,4 @@ def _refuse_idle(wishes: "Theseus", given: Collection[str]) -> None:
         for name, why in _idle(wishes).items()
         if name in given
     ]
-    if faults:
-        raise SettingsError(fault_list("these options do not go together", faults))
+    refuse_options(faults)
